@@ -1,0 +1,93 @@
+# `make` says what there is. Everything is installed into .venv; nothing leaves this folder.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+# Another interpreter for SQLAlchemy's older line: make test-matrix MATRIX_PYTHON=python3.13
+MATRIX_PYTHON ?= $(PYTHON)
+MATRIX_VENV ?= .venv-matrix
+
+EXTRAS := asyncpg,psycopg,mysql,asyncmy,sqlite,testing
+BIN := $(VENV)/bin
+MATRIX_BIN := $(MATRIX_VENV)/bin
+PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
+NEED_311 := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")
+
+# For example: make test ARGS="-k sqlite -x"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-matrix lint format types migrations-check coverage build check-wheel clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.sqlite ## Show the store at work, on a SQLite file that is deleted again
+	@$(BIN)/python examples/demo.py
+
+test: $(VENV)/.dev ## Run the tests on every database there is; see CONTRIBUTING.md
+	$(BIN)/python -m pytest $(ARGS)
+
+test-matrix: $(MATRIX_VENV)/.dev ## Run unit and contract tests on SQLAlchemy 2.0 (MATRIX_PYTHON=..)
+	@$(MATRIX_BIN)/python -c 'import sqlalchemy, sys; print("Python", sys.version.split()[0], "SQLAlchemy", sqlalchemy.__version__)'
+	$(MATRIX_BIN)/python -m pytest tests/unit tests/contract $(ARGS)
+
+lint: $(VENV)/.dev ## Check the code with ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev ## Let ruff mend and format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.dev ## Check the types with mypy and pyright
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+migrations-check: $(VENV)/.dev ## Migrate new databases, up and down, and look for drift
+	PYTHONPATH=. $(BIN)/python .ci/migrations_check.py
+
+coverage: $(VENV)/.dev $(MATRIX_VENV)/.dev ## Require that the tests reach every line and branch
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not packaging" $(ARGS)
+	$(MATRIX_BIN)/coverage run -m pytest tests/unit tests/contract $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+build: $(VENV)/.dev ## Build the sdist and, from it, the wheel into dist/
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+
+check-wheel: $(VENV)/.dev ## Install what is in dist/ into an empty venv, and use it
+	@test -d dist || { echo "There is no dist/: run make build first."; exit 1; }
+	SESSIONSTORE_TEST_DIST=dist $(BIN)/python -m pytest tests/packaging $(ARGS)
+
+clean: ## Remove everything that make made
+	rm -rf $(VENV) $(MATRIX_VENV) dist build .coverage .coverage.* htmlcov
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is older than pyproject.toml exactly when something has to be installed again. The
+# installs are editable, so a change of the code is no reason.
+
+$(VENV)/.sqlite: pyproject.toml | $(BIN)/python
+	$(BIN)/python $(PIP_INSTALL) --editable '.[sqlite]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	$(BIN)/python $(PIP_INSTALL) --editable '.[$(EXTRAS)]' --group dev
+	@touch $@ $(VENV)/.sqlite
+
+$(MATRIX_VENV)/.dev: pyproject.toml | $(MATRIX_BIN)/python
+	$(MATRIX_BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	$(MATRIX_BIN)/python $(PIP_INSTALL) --editable '.[$(EXTRAS)]' --group dev 'sqlalchemy<2.1'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c '$(NEED_311)'
+	$(PYTHON) -m venv $(VENV)
+
+$(MATRIX_BIN)/python:
+	@$(MATRIX_PYTHON) -c '$(NEED_311)'
+	$(MATRIX_PYTHON) -m venv $(MATRIX_VENV)

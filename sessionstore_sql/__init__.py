@@ -1,0 +1,42 @@
+"""Server-side sessions on the SQL database an application already runs."""
+
+from sessionstore_sql.backend import SessionStorageBackend
+from sessionstore_sql.codec import JSONCodec, StateCodec
+from sessionstore_sql.errors import (
+    ChangeIdError,
+    CreateError,
+    DatabaseError,
+    DeleteError,
+    DeleteExpiredError,
+    DeserializationError,
+    DuplicateIdError,
+    LoadError,
+    SerializationError,
+    SessionStoreError,
+    UnknownIdError,
+    UpdateError,
+    UpdateTtlError,
+)
+from sessionstore_sql.records import JSON, SessionId, SessionRecord
+
+__all__ = [
+    "JSON",
+    "ChangeIdError",
+    "CreateError",
+    "DatabaseError",
+    "DeleteError",
+    "DeleteExpiredError",
+    "DeserializationError",
+    "DuplicateIdError",
+    "JSONCodec",
+    "LoadError",
+    "SerializationError",
+    "SessionId",
+    "SessionRecord",
+    "SessionStorageBackend",
+    "SessionStoreError",
+    "StateCodec",
+    "UnknownIdError",
+    "UpdateError",
+    "UpdateTtlError",
+]
