@@ -18,6 +18,7 @@ from sessionstore_sql.errors import (
     UpdateTtlError,
 )
 from sessionstore_sql.records import JSON, SessionId, SessionRecord
+from sessionstore_sql.store import SQLSessionStore
 
 __all__ = [
     "JSON",
@@ -30,6 +31,7 @@ __all__ = [
     "DuplicateIdError",
     "JSONCodec",
     "LoadError",
+    "SQLSessionStore",
     "SerializationError",
     "SessionId",
     "SessionRecord",

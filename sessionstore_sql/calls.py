@@ -1,0 +1,68 @@
+"""The operations as calls: each in a statement of its own, on a connection of an executor."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from sessionstore_sql.execution import Effect, Executor
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from sessionstore_sql.operations import Operations
+    from sessionstore_sql.records import SessionId
+
+Loaded: TypeAlias = "tuple[bytes, timedelta] | None"
+"""The state and the remaining life of a session, if it is live."""
+
+
+class DirectCalls:
+    """Calls that are made as they come."""
+
+    def __init__(self, executor: Executor, operations: Operations) -> None:
+        self._executor = executor
+        self._operations = operations
+
+    async def create(self, session_id: SessionId, state: bytes, ttl: timedelta) -> None:
+        """Insert, or replace an expired session."""
+        work = partial(self._operations.create, session_id=session_id, state=state, ttl=ttl)
+        await self._executor.run(work, Effect.ONCE)
+
+    async def update(self, session_id: SessionId, state: bytes, ttl: timedelta) -> None:
+        """Replace state and deadline of a live session."""
+        work = partial(self._operations.update, session_id=session_id, state=state, ttl=ttl)
+        await self._executor.run(work, Effect.REPEATABLE)
+
+    async def update_ttl(self, session_id: SessionId, ttl: timedelta) -> None:
+        """Replace the deadline of a live session."""
+        work = partial(self._operations.update_ttl, session_id=session_id, ttl=ttl)
+        await self._executor.run(work, Effect.REPEATABLE)
+
+    async def load(self, session_id: SessionId) -> Loaded:
+        """Return state and remaining life of a live session."""
+        work = partial(self._operations.load, session_id=session_id)
+        return await self._executor.run(work, Effect.READ)
+
+    async def delete(self, session_id: SessionId) -> None:
+        """Remove a live session."""
+        work = partial(self._operations.delete, session_id=session_id)
+        await self._executor.run(work, Effect.REPEATABLE)
+
+    async def change_id(self, old_id: SessionId, new_id: SessionId) -> None:
+        """Give a live session another key."""
+        work = partial(self._operations.change_id, old_id=old_id, new_id=new_id)
+        await self._executor.run(work, Effect.ONCE)
+
+    async def delete_expired(self, batch_size: int | None) -> int:
+        """Remove expired sessions, in purges that each are committed and retried by themselves."""
+        removed, tried = 0, set[bytes]()
+        while batch_size is None or removed < batch_size:
+            wanted = None if batch_size is None else batch_size - removed
+            limit = self._operations.purge_limit(wanted)
+            work = partial(self._operations.purge, limit=limit, tried=tried)
+            purge = await self._executor.run(work, Effect.REPEATABLE)
+            removed += purge.removed
+            if purge.is_last:
+                break
+        return removed

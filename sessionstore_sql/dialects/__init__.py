@@ -1,0 +1,30 @@
+"""The differences between databases. Nothing outside of here tests a dialect's name."""
+
+from __future__ import annotations
+
+from sessionstore_sql.dialects import mysql, postgresql, sqlite
+from sessionstore_sql.dialects.base import Dialect, Failure
+from sessionstore_sql.dialects.clock import now
+
+__all__ = ["Dialect", "Failure", "dialect_named", "now"]
+
+_DIALECTS = {
+    "postgresql": postgresql.DIALECT,
+    "mysql": mysql.DIALECT,
+    "mariadb": mysql.DIALECT,
+    "sqlite": sqlite.DIALECT,
+}
+
+
+def dialect_named(name: str) -> Dialect:
+    """Return the dialect that SQLAlchemy knows as ``name``.
+
+    Raises:
+        ValueError: The database is not supported.
+    """
+    try:
+        return _DIALECTS[name]
+    except KeyError:
+        pass
+    supported = ", ".join(_DIALECTS)
+    raise ValueError(f"the database {name!r} is not supported; these are: {supported}")

@@ -1,0 +1,196 @@
+"""MySQL and MariaDB: no RETURNING, no guarded upsert, and bytes that travel as hexadecimal."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, LargeBinary, String, bindparam, event, func, select, text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeDecorator
+
+from sessionstore_sql.dialects.base import Dialect, Failure
+from sessionstore_sql.dialects.clock import now
+from sessionstore_sql.dialects.mysql_batches import AllOrNothingBatches
+from sessionstore_sql.dialects.purging import is_expired
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, BindParameter, Connection, Engine, Select, Table
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.engine.interfaces import Dialect as SQLAlchemyDialect
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+_LARGEST_PURGE = 1_000
+"""Rows: their keys, of 70 bytes each, go into one packet."""
+
+_CONNECT_TIMEOUT_S = 10
+_LOCK_TIMEOUT_S = 3
+_STATEMENT_TIMEOUT_S = 10
+
+_FAILURES = {
+    1062: Failure.DUPLICATE_KEY,
+    1586: Failure.DUPLICATE_KEY,
+    1020: Failure.ABORTED,  # MariaDB 11.6.2 on: the row changed since the snapshot (hazard M12)
+    1213: Failure.ABORTED,
+    1205: Failure.LOCKED,
+    3572: Failure.LOCKED,
+    1243: Failure.STALE_PLAN,
+    1615: Failure.STALE_PLAN,
+    1290: Failure.READ_ONLY,
+    1792: Failure.READ_ONLY,
+    1836: Failure.READ_ONLY,
+    1040: Failure.UNREACHABLE,
+    1047: Failure.UNREACHABLE,  # Galera: the node is not part of the cluster yet
+    1129: Failure.UNREACHABLE,
+    1203: Failure.UNREACHABLE,
+    1226: Failure.UNREACHABLE,
+    2002: Failure.UNREACHABLE,
+    2003: Failure.UNREACHABLE,
+    4031: Failure.UNREACHABLE,  # MySQL 8.0.24 on: closed for inactivity, before our statement
+    1053: Failure.LOST,
+    1077: Failure.LOST,
+    1079: Failure.LOST,
+    1927: Failure.LOST,
+    2006: Failure.LOST,
+    2013: Failure.LOST,
+    2014: Failure.LOST,
+    2045: Failure.LOST,
+    2055: Failure.LOST,
+    1317: Failure.TIMED_OUT,
+    1969: Failure.TIMED_OUT,
+    3024: Failure.TIMED_OUT,
+    1021: Failure.OUT_OF_RESOURCES,
+    1037: Failure.OUT_OF_RESOURCES,
+    1038: Failure.OUT_OF_RESOURCES,
+    1041: Failure.OUT_OF_RESOURCES,
+    1114: Failure.OUT_OF_RESOURCES,
+    1054: Failure.SCHEMA_MISSING,
+    1146: Failure.SCHEMA_MISSING,
+}
+
+_ALWAYS_FITS = 256 * 1024
+"""A state of so many bytes fits the smallest max_allowed_packet in use, MySQL 5's 1 MiB."""
+
+_VALUE = re.compile(r"(?<=entry )'.*'(?= for key)|[0-9A-Fa-f]{32,}", re.DOTALL)
+
+
+class HexBytes(TypeDecorator[bytes]):
+    """Bytes bound as ``UNHEX('..')``.
+
+    The drivers put parameters into the statement themselves. Their literals for bytes are
+    wrong, and open to injection, under the sql_mode NO_BACKSLASH_ESCAPES (hazard M2), and with
+    some versions of PyMySQL fail altogether (hazard M1). Hexadecimal digits need no escaping.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: bytes | None,
+        dialect: SQLAlchemyDialect,  # noqa: ARG002
+    ) -> str | None:
+        """Return the digits."""
+        return None if value is None else value.hex()
+
+    def bind_expression(self, bindparam: BindParameter[bytes]) -> ColumnElement[bytes]:
+        """Return what turns them back, on the server."""
+        return func.unhex(bindparam, type_=LargeBinary())
+
+
+class _DeleteJoined(Executable, ClauseElement):
+    """DELETE of the rows of a table whose ``id`` a sub-select returns, which is read first.
+
+    MySQL refuses LIMIT and SKIP LOCKED in an IN (error 1235); with a derived table and no fixed
+    order, the optimizer may scan the table first and lock what it passes.
+    """
+
+    inherit_cache = False
+
+    def __init__(self, table: Table, chosen: Select[Any]) -> None:
+        self.table = table
+        self.chosen = chosen.subquery("chosen")
+        self.condition = is_expired(table)
+
+
+@compiles(_DeleteJoined)
+def _delete_joined(element: _DeleteJoined, compiler: SQLCompiler, **options: Any) -> str:
+    table = compiler.process(element.table, asfrom=True, **options)
+    chosen = compiler.process(element.chosen, asfrom=True, **options)
+    condition = compiler.process(element.condition, **options)
+    same_id = compiler.process(element.table.c.id == element.chosen.c.id, **options)
+    return f"DELETE {table} FROM {chosen} STRAIGHT_JOIN {table} ON {same_id} WHERE {condition}"
+
+
+@compiles(now, "mysql", "mariadb")
+def _now(_element: now, _compiler: SQLCompiler, **_: Any) -> str:
+    # Neither NOW() nor UNIX_TIMESTAMP(): they move with the session's time_zone (hazard M6).
+    return "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)))"
+
+
+def _purge_by_key(table: Table) -> Executable:
+    unlocked = (
+        select(table.c.id)
+        .where(table.c.id.in_(bindparam("ids", expanding=True, type_=HexBytes())))
+        .where(is_expired(table))
+        # It limits nothing, but keeps MySQL 9.7 from merging the derived table into the DELETE: for
+        # a single key it would then read the row as a constant, and wait for its lock after all.
+        .limit(_LARGEST_PURGE)
+        .with_for_update(skip_locked=True)
+    )
+    return _DeleteJoined(table, unlocked)
+
+
+def _state_limit(connection: Connection, size: int) -> int | None:
+    if size <= _ALWAYS_FITS:
+        return None
+    packet = connection.execute(text("SELECT @@max_allowed_packet")).scalar_one()
+    return (int(packet) - _ALWAYS_FITS) // 2  # two digits for a byte, and room for the rest
+
+
+def _classify(error: BaseException) -> Failure:
+    code = error.args[0] if error.args else None
+    return _FAILURES.get(code, Failure.OTHER) if isinstance(code, int) else Failure.OTHER
+
+
+def _redact(message: str) -> str:
+    return _VALUE.sub("<hidden>", message)
+
+
+def _engine_options(_url: URL) -> dict[str, Any]:
+    return {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}}
+
+
+def _prepare_engine(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def prepare(connection: DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("SELECT VERSION()")
+        (version,) = cursor.fetchall()[0]
+        # READ COMMITTED locks the rows a statement changes and not the gaps beside them, where
+        # purges and updates would deadlock (hazard M7).
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {_LOCK_TIMEOUT_S}")
+        if "mariadb" in version.lower():
+            cursor.execute(f"SET SESSION max_statement_time = {_STATEMENT_TIMEOUT_S}")
+        else:  # in milliseconds, and for SELECT only
+            cursor.execute(f"SET SESSION max_execution_time = {_STATEMENT_TIMEOUT_S * 1000}")
+        cursor.close()
+
+
+DIALECT = Dialect(
+    binary=HexBytes(),
+    purge_by_key=_purge_by_key,
+    batches=lambda table: AllOrNothingBatches(table, HexBytes()),
+    largest_purge=_LARGEST_PURGE,
+    error_aborts_transaction=False,
+    autocommit_is_free=False,
+    state_limit=_state_limit,
+    classify=_classify,
+    redact=_redact,
+    drivers={"aiomysql": "mysql", "asyncmy": "asyncmy"},
+    engine_options=_engine_options,
+    prepare_engine=_prepare_engine,
+)

@@ -1,0 +1,164 @@
+"""PostgreSQL: one statement for everything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ARRAY, BigInteger, LargeBinary, any_, bindparam, column, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.compiler import compiles
+
+from sessionstore_sql.dialects.base import Batches, Dialect, Failure, Row
+from sessionstore_sql.dialects.batches import ReturningBatches, RowSource
+from sessionstore_sql.dialects.clock import now
+from sessionstore_sql.dialects.purging import expired_window, is_expired
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import URL, Delete, Table
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+_LOCK_TIMEOUT_MS = 3_000
+_STATEMENT_TIMEOUT_MS = 10_000
+_CONNECT_TIMEOUT_S = 10
+
+_FAILURES = {
+    "23505": Failure.DUPLICATE_KEY,
+    "40001": Failure.ABORTED,
+    "40P01": Failure.ABORTED,
+    "55P03": Failure.LOCKED,
+    "26000": Failure.STALE_PLAN,
+    "25006": Failure.READ_ONLY,
+    "57014": Failure.TIMED_OUT,
+    "57P01": Failure.LOST,
+    "57P02": Failure.LOST,
+    "57P03": Failure.UNREACHABLE,
+    "57P05": Failure.UNREACHABLE,  # idle_session_timeout: closed before our statement
+    "08001": Failure.UNREACHABLE,
+    "08004": Failure.UNREACHABLE,
+    "3F000": Failure.SCHEMA_MISSING,
+    "42P01": Failure.SCHEMA_MISSING,
+    "42703": Failure.SCHEMA_MISSING,
+    "53300": Failure.UNREACHABLE,
+}
+_PASSING_REFUSALS = ("starting up", "shutting down", "too many clients", "in recovery mode")
+_FAILURE_CLASSES = {"08": Failure.LOST, "53": Failure.OUT_OF_RESOURCES}
+
+
+@compiles(now, "postgresql")
+def _now(_element: now, _compiler: SQLCompiler, **_: Any) -> str:
+    # Not now(), which is the transaction's start, and not clock_timestamp(), which is volatile
+    # and so no condition for an index (hazard P3).
+    return "(CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT))"
+
+
+def _purge(table: Table) -> Delete:
+    window = expired_window(table)
+    locked = table.alias("locked")
+    # ARRAY makes it an InitPlan, executed once: as a plain IN it may be executed again, each
+    # time skipping what it locked before, and delete more than the batch (hazard P2).
+    doomed = (
+        select(locked.c.id)
+        .join_from(window, locked, locked.c.id == window.c.id)
+        .where(locked.c.deadline <= now())
+        .order_by(window.c.deadline)
+        .limit(bindparam("batch_size", type_=BigInteger()))
+        .with_for_update(of=locked, skip_locked=True)
+    )
+    # The outer condition is what is evaluated again after a lock wait (hazard P1).
+    return delete(table).where(
+        table.c.id == any_(func.array(doomed.scalar_subquery())), is_expired(table)
+    )
+
+
+def _batches(table: Table) -> Batches:
+    keys = bindparam("keys", type_=ARRAY(LargeBinary))
+    ttls = bindparam("ttls", type_=ARRAY(BigInteger))
+    states = bindparam("states", type_=ARRAY(LargeBinary))
+    given = (
+        func.unnest(keys, ttls, states)
+        .table_valued(
+            column("id", LargeBinary), column("ttl", BigInteger), column("state", LargeBinary)
+        )
+        .render_derived(name="given")
+    )
+    is_given = table.c.id == any_(keys)
+    held = (
+        select(table.c.id)
+        .where(is_given, table.c.deadline > now())
+        .order_by(table.c.id)
+        .with_for_update(key_share=False, skip_locked=True)
+        .cte("held")
+    )
+
+    source = RowSource(given=given, is_given=is_given, held=held, parameters=_arrays)
+    return ReturningBatches(table, source, insert(table))
+
+
+def _arrays(rows: Sequence[Row]) -> dict[str, Any]:
+    keys, ttls, states = zip(*rows, strict=True)
+    return {"keys": list(keys), "ttls": list(ttls), "states": list(states)}
+
+
+def _classify(error: BaseException) -> Failure:
+    if type(error).__name__ == "InvalidCachedStatementError":  # it has lost its code (hazard A4)
+        return Failure.STALE_PLAN
+    code = getattr(error, "sqlstate", None) or ""
+    if code == "0A000" and "cached plan" in str(error):
+        return Failure.STALE_PLAN
+    if not code and "connection is closed" in str(error):  # asyncpg and psycopg, before sending
+        return Failure.UNREACHABLE
+    return _FAILURES.get(code) or _FAILURE_CLASSES.get(code[:2], Failure.OTHER)
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    # psycopg's errors of connecting have no code. What the server itself said begins with FATAL,
+    # and but for these says that an operator is needed: wrong password, no such database.
+    message = str(error)
+    if getattr(error, "sqlstate", None) is not None:
+        return False
+    return type(error).__module__.startswith("psycopg") and (
+        "FATAL:" not in message or any(each in message for each in _PASSING_REFUSALS)
+    )
+
+
+def _redact(message: str) -> str:
+    # The primary message names constraints and tables; the lines after it (DETAIL, HINT,
+    # CONTEXT) print the values of the row and of parameters.
+    return message.partition("\n")[0]
+
+
+def _engine_options(url: URL) -> dict[str, Any]:
+    timeouts = {"lock_timeout": _LOCK_TIMEOUT_MS, "statement_timeout": _STATEMENT_TIMEOUT_MS}
+    if url.get_driver_name() == "psycopg":
+        given = url.query.get("options", "")
+        ours = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
+        connect_args: dict[str, Any] = {
+            "connect_timeout": _CONNECT_TIMEOUT_S,
+            "options": f"{ours} {given}".rstrip(),
+        }
+    else:
+        connect_args = {
+            "timeout": _CONNECT_TIMEOUT_S,
+            # Longer than the server's own: it is for a server that does not answer at all.
+            "command_timeout": _STATEMENT_TIMEOUT_MS / 1000 + 2,
+            "server_settings": {name: str(value) for name, value in timeouts.items()},
+        }
+    return {"connect_args": connect_args}
+
+
+DIALECT = Dialect(
+    binary=LargeBinary(),
+    upsert=insert,
+    purge=_purge,
+    batches=_batches,
+    largest_purge=100_000,
+    error_aborts_transaction=True,
+    autocommit_is_free=True,
+    classify=_classify,
+    is_unreachable=_is_unreachable,
+    redact=_redact,
+    drivers={"asyncpg": "asyncpg", "psycopg": "psycopg"},
+    engine_options=_engine_options,
+)

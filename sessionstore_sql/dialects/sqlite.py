@@ -1,0 +1,172 @@
+"""SQLite: one writer at a time, one statement for everything, a thread for each connection."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import sys
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import BigInteger, LargeBinary, bindparam, delete, event, func, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from sessionstore_sql.dialects.base import Batches, Dialect, Failure, Row
+from sessionstore_sql.dialects.batches import ReturningBatches, RowSource
+from sessionstore_sql.dialects.clock import now
+from sessionstore_sql.dialects.purging import is_expired, oldest_expired
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import URL, ColumnElement, Delete, Engine, Table
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+_BUSY_TIMEOUT_S = 5
+
+_FAILURES = {
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: Failure.DUPLICATE_KEY,
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE: Failure.DUPLICATE_KEY,
+    sqlite3.SQLITE_BUSY: Failure.LOCKED,
+    sqlite3.SQLITE_LOCKED: Failure.LOCKED,
+    sqlite3.SQLITE_FULL: Failure.OUT_OF_RESOURCES,
+    sqlite3.SQLITE_IOERR: Failure.OUT_OF_RESOURCES,
+    sqlite3.SQLITE_NOMEM: Failure.OUT_OF_RESOURCES,
+    sqlite3.SQLITE_INTERRUPT: Failure.TIMED_OUT,
+}
+_PRIMARY_CODE = 0xFF
+
+_MEMDB = {"vfs": "memdb", "uri": "true"}
+
+
+@compiles(now, "sqlite")
+def _now(_element: now, _compiler: SQLCompiler, **_: Any) -> str:
+    # Not unixepoch('subsec'): before SQLite 3.42 it is NULL, and NULL compares as false, so every
+    # session would be missing (hazard S1). julianday() carries the clock's milliseconds.
+    return "(CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000)"
+
+
+def _batches(table: Table) -> Batches:
+    # One parameter for all keys, one for all states, and where each is: SQLite has no arrays,
+    # and a text for each number of rows would have to be compiled anew by everyone.
+    layout = func.json_each(bindparam("layout")).table_valued("key", "value", name="layout")
+    keys, states = bindparam("keys", type_=LargeBinary), bindparam("states", type_=LargeBinary)
+
+    def at(path: str) -> ColumnElement[Any]:
+        return func.json_extract(layout.c.value, path, type_=BigInteger)
+
+    given = select(
+        func.substr(keys, layout.c.key * 32 + 1, 32, type_=LargeBinary).label("id"),
+        at("$[0]").label("ttl"),
+        func.substr(states, at("$[1]"), at("$[2]"), type_=LargeBinary).label("state"),
+    ).subquery("given")
+
+    is_given = table.c.id.in_(select(given.c.id))
+    source = RowSource(given=given, is_given=is_given, held=None, parameters=_layout)
+    return ReturningBatches(table, source, insert(table))
+
+
+def _layout(rows: Sequence[Row]) -> dict[str, Any]:
+    layout, start = [], 1
+    for row in rows:
+        layout.append((row.ttl, start, len(row.state)))
+        start += len(row.state)
+    return {
+        "layout": orjson.dumps(layout).decode(),
+        "keys": b"".join(row.key for row in rows),
+        "states": b"".join(row.state for row in rows),
+    }
+
+
+def _purge(table: Table) -> Delete:
+    return delete(table).where(table.c.id.in_(oldest_expired(table)), is_expired(table))
+
+
+def _classify(error: BaseException) -> Failure:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return Failure.OTHER
+    if code == sqlite3.SQLITE_ERROR and "no such" in str(error):  # one code for every mistake
+        return Failure.SCHEMA_MISSING
+    return _FAILURES.get(code) or _FAILURES.get(code & _PRIMARY_CODE, Failure.OTHER)
+
+
+def _redact(message: str) -> str:
+    return message
+
+
+def _engine_options(url: URL) -> dict[str, Any]:
+    connect_args: dict[str, Any] = {"timeout": _BUSY_TIMEOUT_S}
+    if sys.version_info >= (3, 12):
+        # The mode in which SQLAlchemy's isolation levels mean something, and no default for ever:
+        # with autocommit=False its AUTOCOMMIT would silently never commit (hazard A1), and with
+        # True its transactions never begin.
+        connect_args["autocommit"] = sqlite3.LEGACY_TRANSACTION_CONTROL
+    options: dict[str, Any] = {"connect_args": connect_args}
+    if _is_shared_in_memory(url):
+        # Its connections lock each other out of tables, and the busy timeout doesn't count there.
+        options |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1}
+    elif _is_in_memory(url):
+        # A private :memory: database dies with its one connection, which a cancelled call
+        # closes; one in the memdb VFS is shared by name and lives as long as any connection
+        # (hazard S2).
+        name = f"/sessionstore-{secrets.token_hex(8)}"
+        options["url"] = url.set(database=f"file:{name}", query=_MEMDB)
+    return options
+
+
+def _is_in_memory(url: URL) -> bool:
+    database = url.database or ""
+    return (
+        database in {"", ":memory:"}
+        or database.startswith("file::memory:")
+        or (database.startswith("file:") and url.query.get("mode") == "memory")
+        or (database.startswith("file:") and url.query.get("vfs") == "memdb")
+    )
+
+
+def _is_shared_in_memory(url: URL) -> bool:
+    """Whether others can open the database by its name, and so are to find it there."""
+    return _is_in_memory(url) and ("vfs" in url.query or url.query.get("cache") == "shared")
+
+
+def _prepare_engine(engine: Engine) -> None:
+    keeper: list[sqlite3.Connection] = []
+    url = engine.url
+    in_memory = _is_in_memory(url)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: DBAPIConnection, _record: object) -> None:
+        if not in_memory:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.close()
+        elif not keeper:
+            # One that no call is made on, and so no cancelled call closes.
+            query = "&".join(f"{name}={url.query[name]}" for name in url.query if name != "uri")
+            uri = f"{url.database}?{query}"
+            keeper.append(sqlite3.connect(uri, uri=True, check_same_thread=False))
+
+    @event.listens_for(engine, "engine_disposed")
+    def release(_engine: Engine) -> None:
+        while keeper:
+            keeper.pop().close()
+
+
+DIALECT = Dialect(
+    binary=LargeBinary(),
+    upsert=insert,
+    purge=_purge,
+    batches=_batches,
+    largest_purge=100_000,
+    error_aborts_transaction=False,
+    autocommit_is_free=False,
+    classify=_classify,
+    redact=_redact,
+    drivers={"aiosqlite": "sqlite"},
+    engine_options=_engine_options,
+    prepare_engine=_prepare_engine,
+)

@@ -1,0 +1,233 @@
+"""Running work on a connection: whose connection it is, and what is tried again.
+
+``work`` is a function of a connection. SQLAlchemy's ``Connection`` is synchronous, so it runs
+in a greenlet that hands every wait of the driver to the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import random
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.util import greenlet_spawn
+
+from sessionstore_sql.dialects import Failure
+from sessionstore_sql.errors import UnknownIdError
+from sessionstore_sql.failures import classify, database_error
+from sessionstore_sql.operations import is_autocommit
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.pool import Pool
+
+    from sessionstore_sql.dialects import Dialect
+
+Result = TypeVar("Result")
+Work: TypeAlias = Callable[[Connection], Result]
+
+_ATTEMPTS = {
+    Failure.ABORTED: 10,
+    Failure.LOCKED: 3,
+    Failure.STALE_PLAN: 3,
+    Failure.UNREACHABLE: 3,
+    Failure.READ_ONLY: 2,
+    Failure.LOST: 2,
+}
+"""How often a call is made in all where its attempts end so (hazard D2); others are made once."""
+
+_SPOILS_CONNECTION = {Failure.LOST, Failure.UNANSWERED, Failure.READ_ONLY}
+"""Failures after which the connection goes out of the pool, whatever SQLAlchemy thinks of it."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
+"""Seconds; doubling, and a random part of it, so that rivals do not meet again."""
+
+_RAISED_BY_DRIVERS = (SQLAlchemyError, OSError)
+"""asyncpg's OSError and TimeoutError come through SQLAlchemy as they are (hazard A3)."""
+
+
+class Effect(enum.Enum):
+    """What doing the work twice would do, which decides what a lost connection means."""
+
+    READ = enum.auto()
+    """Nothing: it changes nothing."""
+    REPEATABLE = enum.auto()
+    """The same as doing it once."""
+    ONCE = enum.auto()
+    """Something else: the second time it could collide with its own first."""
+
+
+class Executor(Protocol):
+    """Runs work on connections of one kind."""
+
+    async def run(self, work: Work[Result], effect: Effect) -> Result:
+        """Return what ``work`` returns.
+
+        Args:
+            work: Called with a connection, perhaps several times. It may raise a
+                ``SessionStoreError``, which is passed on.
+            effect: What doing it twice would do.
+
+        Raises:
+            DatabaseError: For what SQLAlchemy or the driver raised.
+        """
+        ...
+
+
+class PooledExecutor:
+    """Runs work on a connection of an engine; when ``run`` returns, it is committed."""
+
+    def __init__(self, engine: AsyncEngine, dialect: Dialect, table: str) -> None:
+        self.engine = engine
+        self.dialect = dialect
+        self.table = table
+        self._pool: Pool | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn: AbstractAsyncContextManager[None] = nullcontext()
+
+    async def run(
+        self,
+        work: Work[Result],
+        effect: Effect,
+        is_conclusive: Callable[[Result], bool] = lambda _result: True,
+    ) -> Result:
+        """Return what ``work`` returns; what the server rolled back is tried again.
+
+        Where the connection was lost and the work done again, its result has to be conclusive:
+        what it lacks may be what the lost attempt did.
+        """
+        self._require_own_loop()
+        lost: _Failed | None = None
+        attempts = 0
+        while True:
+            attempts += 1
+            attempt = _Attempt(self, work)
+            try:
+                async with self._turn:
+                    result = await greenlet_spawn(attempt)
+                if lost is None or is_conclusive(result):
+                    return result
+                failed = lost
+                break
+            except UnknownIdError:
+                if lost is None:
+                    raise
+                # The lost attempt may be what made it unknown: a delete that did succeed.
+                failed = lost
+                break
+            except Exception as error:  # noqa: BLE001  # re-raised if it is not the database's
+                failed = attempt.failed(error)
+            if failed.failure.unknown and effect is not Effect.READ:
+                lost = failed
+            is_over = lost is not None and effect is Effect.ONCE
+            if is_over or attempts >= _ATTEMPTS.get(failed.failure, 1):
+                break
+            await asyncio.sleep(_pause_after(attempts))
+        unknown = lost is not None
+        raised = database_error(
+            failed.error, failed.failure, self.dialect, self.table, outcome_unknown=unknown
+        )
+        raised.connection_failed |= failed.before_sending
+        raise raised
+
+    def _require_own_loop(self) -> None:
+        """Raise ``RuntimeError`` where the pool's connections belong to another event loop.
+
+        They would fail with whatever the driver stumbles over, or wait for ever (hazard A11).
+        """
+        loop, pool = asyncio.get_running_loop(), self.engine.pool
+        if loop is self._loop and pool is self._pool:
+            return
+        if pool is self._pool and not isinstance(pool, (NullPool, StaticPool)):
+            raise RuntimeError(
+                "the connections of this session store belong to another event loop: dispose the "
+                "engine between loops, or make it with poolclass=NullPool"
+            )
+        self._loop, self._pool = loop, pool
+        # One connection for everybody, as of an in-memory database: the end of one call's
+        # transaction would be the end of another's.
+        self._turn = asyncio.Lock() if isinstance(pool, StaticPool) else nullcontext()
+
+
+class _Attempt(Generic[Result]):
+    """One try on one connection, which knows afterwards how far it got."""
+
+    __slots__ = ("_executor", "_sent", "_work")
+
+    def __init__(self, executor: PooledExecutor, work: Work[Result]) -> None:
+        self._executor = executor
+        self._work = work
+        self._sent = False
+
+    def __call__(self) -> Result:
+        with self._executor.engine.sync_engine.connect() as connection:
+            self._sent = True
+            try:
+                result = self._work(connection)
+                if not is_autocommit(connection):
+                    connection.commit()
+            except _RAISED_BY_DRIVERS as error:
+                if self.failed(error).failure in _SPOILS_CONNECTION:
+                    connection.invalidate(error)
+                raise
+            return result
+
+    def failed(self, error: Exception) -> _Failed:
+        """Return what ``error`` means; what is not the database's or the driver's goes on."""
+        # SQLAlchemy 2.0 lets asyncpg's errors of connecting through as they are, with their code.
+        connecting = not self._sent and hasattr(error, "sqlstate")
+        if not connecting and not isinstance(error, _RAISED_BY_DRIVERS):
+            raise error
+        failure = classify(error, self._executor.dialect, sent=self._sent)
+        return _Failed(error, failure, before_sending=not self._sent)
+
+
+class _Failed(NamedTuple):
+    error: Exception
+    failure: Failure
+    before_sending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BoundExecutor:
+    """Runs work on the caller's connection, as part of the caller's transaction.
+
+    Nothing is tried again: what aborted has taken the caller's earlier statements along.
+    """
+
+    connection: AsyncConnection
+    dialect: Dialect
+    table: str
+
+    async def run(self, work: Work[Result], effect: Effect) -> Result:
+        """Return what ``work`` returns; the caller commits."""
+
+        def part(connection: Connection) -> Result:
+            if is_autocommit(connection):
+                raise ValueError(
+                    "the connection commits each statement by itself, so nothing can be part of "
+                    "its transaction: bind a connection of an engine without AUTOCOMMIT"
+                )
+            return work(connection)
+
+        try:
+            return await self.connection.run_sync(part)
+        except _RAISED_BY_DRIVERS as raised:
+            error = raised
+        failure = classify(error, self.dialect, sent=True)
+        unknown = failure.unknown and effect is not Effect.READ
+        raise database_error(error, failure, self.dialect, self.table, outcome_unknown=unknown)
+
+
+def _pause_after(attempts: int) -> float:
+    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempts)
+    return random.uniform(0, longest)  # noqa: S311  # spreads rivals; nothing to guess

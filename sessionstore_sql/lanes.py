@@ -1,0 +1,264 @@
+"""Many waiting calls, one statement.
+
+A statement costs Python and SQLAlchemy several times what it costs the database. While one is
+under way, the calls that arrive have to wait anyway; the next statement answers all of them.
+
+Each operation has a *lane*. Where nothing is under way, a call goes out at once, alone, in its
+caller's own task: no added wait, no switch of tasks. Otherwise it waits in the lane, and a task
+of the lane answers what waits, batch after batch, until nothing does. So nobody ever waits for a
+batch to fill, and batches grow with the load.
+
+What keeps each call's contract its own:
+
+- A batch never changes one session twice: of two calls for one id, the later one waits for the
+  next batch. Loads of one id share a row.
+- A batch answers the calls it can. Of the others it looks up at once which are unknown, or
+  duplicates. What is left (rows that someone has locked) is made alone, call by call, so that
+  each waits for its own lock and for nobody else's.
+- A batch that fails is made again call by call, so that a bad record fails alone; but not after
+  a connection was lost or could not be had, which is everybody's fate.
+- A call with more bytes than a batch may have is made alone, beside the lane.
+- A caller that is cancelled takes nobody along: its call is dropped if it still waits, and
+  carried out unheard if it is under way.
+- Batches are bounded by rows and by bytes, and lanes by the calls that wait in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextvars import Context
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sessionstore_sql.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+
+    from sessionstore_sql.calls import Loaded
+    from sessionstore_sql.dialects.base import Row
+
+Answer = TypeVar("Answer")
+
+MAX_ROWS = 256
+"""Of a batch."""
+MAX_BYTES = 256 * 1024
+"""Of the states in a batch of writes, which hexadecimal doubles: it fits any packet."""
+MAX_LOADED_BYTES = 4 * 1024 * 1024
+"""Of the states that a batch of loads is expected to return."""
+FIRST_EXPECTED_BYTES = 64 * 1024
+"""What a state is taken to have before one was seen."""
+MAX_WAITING = 10_000
+"""Calls in a lane; more are refused at once rather than served too late."""
+
+
+PATIENCE = 0.05
+"""Seconds that a call waits for the statement under way before another one is started: a lane
+must not stand still because one session's row is locked."""
+MAX_AT_ONCE = 4
+"""Statements of a lane under way at once, at the most."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[Answer]):
+    row: Row
+    alone: Callable[[], Awaitable[Answer]]
+    answer: asyncio.Future[Answer]
+    since: float
+
+
+class Lane(Generic[Answer]):
+    """The calls of one operation in one event loop."""
+
+    shares_rows = False
+    """Whether one row answers all calls for its id: true of reading."""
+    max_bytes = MAX_BYTES
+
+    def __init__(
+        self, make_batch: Callable[[Sequence[Row]], Awaitable[Mapping[bytes, Answer]]]
+    ) -> None:
+        """Make an empty lane.
+
+        Args:
+            make_batch: Makes the calls for these rows; what it doesn't answer is made alone.
+        """
+        self._make_batch = make_batch
+        self._waiting: deque[_Waiting[Answer]] = deque()
+        # Whoever is to serve what waits: the statement started last. Older ones, still under
+        # way because a row of theirs is locked, answer their own calls and no others.
+        self._server: object | None = None
+        self._under_way = 0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def ask(self, row: Row, alone: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return the answer to one call, made ``alone`` or with others."""
+        if self._server is None:
+            server = self._start_serving()
+            try:
+                return await alone()
+            finally:
+                self._stop_serving(server)
+        if len(row.state) > self.max_bytes:
+            return await alone()
+        if len(self._waiting) >= MAX_WAITING:
+            raise DatabaseError("too many calls are waiting for the database", transient=True)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append(_Waiting(row, alone, answer, loop.time()))
+        if self._alarm is None:
+            self._alarm = loop.call_later(PATIENCE, self._reinforce)
+        return await answer
+
+    async def drain(self) -> None:
+        """Return when no task of the lane is left, and so no call waits."""
+        while unfinished := self._unfinished():
+            await asyncio.wait(unfinished)
+
+    def size_of(self, row: Row) -> int:
+        """Return the bytes that a call adds to a batch."""
+        return len(row.state)
+
+    def note_answers(self, answers: Mapping[bytes, Answer]) -> None:
+        """Learn from what a batch returned."""
+
+    def _unfinished(self) -> list[asyncio.Future[Any]]:
+        answers = (waiting.answer for waiting in self._waiting)
+        return [*self._tasks, *(answer for answer in answers if not answer.done())]
+
+    def _start_serving(self) -> object:
+        self._server = server = object()
+        self._under_way += 1
+        return server
+
+    def _stop_serving(self, server: object) -> None:
+        self._under_way -= 1
+        if self._server is server:
+            self._server = None
+            if self._waiting:
+                self._spawn(self._serve(self._start_serving()))
+
+    def _reinforce(self) -> None:
+        self._alarm = None
+        if not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        due = self._waiting[0].since + PATIENCE
+        if due <= loop.time() and self._under_way < MAX_AT_ONCE:
+            self._spawn(self._serve(self._start_serving()))
+        self._alarm = loop.call_at(max(due, loop.time() + PATIENCE), self._reinforce)
+
+    async def _serve(self, server: object) -> None:
+        try:
+            while self._server is server and (batch := self._take()):
+                await self._answer(batch)
+                # Those just answered may call again at once: let them into the next batch.
+                await asyncio.sleep(0)
+        finally:
+            self._stop_serving(server)
+
+    def _take(self) -> list[list[_Waiting[Answer]]]:
+        """Remove from the queue, in order, what makes the next batch; grouped by key."""
+        batch: dict[bytes, list[_Waiting[Answer]]] = {}
+        later: list[_Waiting[Answer]] = []
+        size = 0
+        while self._waiting and len(batch) < MAX_ROWS:
+            waiting = self._waiting.popleft()
+            same = batch.get(waiting.row.key)
+            if waiting.answer.done():  # cancelled
+                continue
+            if same is not None:
+                (same if self.shares_rows else later).append(waiting)
+                continue
+            size += self.size_of(waiting.row)
+            if batch and size > self.max_bytes:
+                later.append(waiting)
+                break
+            batch[waiting.row.key] = [waiting]
+        self._waiting.extendleft(reversed(later))
+        return list(batch.values())
+
+    async def _answer(self, batch: list[list[_Waiting[Answer]]]) -> None:
+        if len(batch) == 1:
+            await asyncio.gather(*(_answer_alone(waiting) for waiting in batch[0]))
+            self.note_answers(_answers_of(batch[0]))
+            return
+        everyone = [waiting for same in batch for waiting in same]
+        answers: Mapping[bytes, Answer] = {}
+        try:
+            answers = await self._make_batch([same[0].row for same in batch])
+            self.note_answers(answers)
+        except BaseException as error:  # noqa: BLE001  # every caller must hear of it
+            if not _may_be_one_calls(error):
+                _fail(everyone, error)
+                return
+        for waiting in everyone:
+            if waiting.row.key not in answers:
+                self._spawn(_answer_alone(waiting))
+            elif not waiting.answer.done():
+                waiting.answer.set_result(answers[waiting.row.key])
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        # In a context of nobody's: the calls of a batch are those of many requests.
+        task = asyncio.get_running_loop().create_task(work, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class LoadLane(Lane["Loaded"]):
+    """Loads: one row answers all who ask for it, and sizes are known only afterwards."""
+
+    shares_rows = True
+    max_bytes = MAX_LOADED_BYTES
+    _expected = FIRST_EXPECTED_BYTES
+
+    def size_of(self, row: Row) -> int:  # noqa: ARG002
+        """Return what a state is expected to have."""
+        return self._expected
+
+    def note_answers(self, answers: Mapping[bytes, Loaded]) -> None:
+        """Expect the largest state of this batch, and half of what was expected at the least."""
+        sizes = [len(found[0]) for found in answers.values() if found is not None]
+        if sizes:
+            self._expected = max(*sizes, self._expected // 2, 1)
+
+
+async def _answer_alone(waiting: _Waiting[Answer]) -> None:
+    if waiting.answer.done():
+        return
+    try:
+        answer = await waiting.alone()
+    except BaseException as error:  # noqa: BLE001  # the caller must hear of it
+        _fail([waiting], error)
+    else:
+        if not waiting.answer.done():
+            waiting.answer.set_result(answer)
+
+
+def _fail(everyone: Sequence[_Waiting[Any]], error: BaseException) -> None:
+    """Hand ``error`` to the callers, and on, if it is the end of the task or the program."""
+    for waiting in everyone:
+        if waiting.answer.done():
+            continue
+        if isinstance(error, asyncio.CancelledError):
+            waiting.answer.cancel()
+        else:
+            waiting.answer.set_exception(error)
+    if not isinstance(error, Exception):
+        raise error
+
+
+def _may_be_one_calls(error: BaseException) -> bool:
+    """Whether one call of the batch may be to blame, so that the others can succeed."""
+    if isinstance(error, DatabaseError):
+        return not error.connection_failed
+    return isinstance(error, Exception)
+
+
+def _answers_of(same: Sequence[_Waiting[Answer]]) -> dict[bytes, Answer]:
+    return {
+        waiting.row.key: waiting.answer.result()
+        for waiting in same
+        if not waiting.answer.cancelled() and waiting.answer.exception() is None
+    }

@@ -1,0 +1,213 @@
+"""The operations as work on one connection: statements, and what their counts mean.
+
+Each is a plain function that SQLAlchemy runs in a greenlet, so the same code serves a
+connection of the pool and the caller's own. They raise causes (``UnknownIdError``); the store
+adds whose operation it was.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy.exc import IntegrityError
+
+from sessionstore_sql.dialects import Failure
+from sessionstore_sql.dialects.purging import purge_parameters
+from sessionstore_sql.errors import DatabaseError, DuplicateIdError, UnknownIdError
+from sessionstore_sql.records import MAX_TTL
+from sessionstore_sql.schema import key_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, CursorResult, Executable
+
+    from sessionstore_sql.dialects import Dialect
+    from sessionstore_sql.records import SessionId
+    from sessionstore_sql.statements import Statements
+
+_MICROSECOND = timedelta(microseconds=1)
+
+_COLLISIONS = 10
+"""How often a row may vanish between two statements before a call gives up."""
+
+_UNBOUNDED_BATCH = 1_000
+"""How many rows one statement removes where the caller set no bound."""
+
+
+class Purge(NamedTuple):
+    """What one purge did."""
+
+    removed: int
+    is_last: bool
+    """Whether another one would find nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The operations on one table of one kind of database."""
+
+    dialect: Dialect
+    statements: Statements
+
+    def create(
+        self, connection: Connection, session_id: SessionId, state: bytes, ttl: timedelta
+    ) -> None:
+        """Insert, or replace an expired row."""
+        self._require_room(connection, state)
+        row = {"key": key_of(session_id), "state": state, "ttl": microseconds(ttl)}
+        if self.dialect.upsert is not None:
+            if _count(connection, self.statements.create, row) == 0:
+                raise DuplicateIdError(session_id)
+            return
+        for _ in range(_COLLISIONS):
+            if self._try(connection, self.statements.create, row) is not None:
+                return
+            if _count(connection, self.statements.replace_expired, row) == 1:
+                return
+            self._require_not_live(connection, session_id)
+        raise _restless()
+
+    def update(
+        self, connection: Connection, session_id: SessionId, state: bytes, ttl: timedelta
+    ) -> None:
+        """Replace state and deadline of a live row."""
+        self._require_room(connection, state)
+        row = {"key": key_of(session_id), "state": state, "ttl": microseconds(ttl)}
+        if _count(connection, self.statements.update, row) == 0:
+            raise UnknownIdError(session_id)
+
+    def update_ttl(self, connection: Connection, session_id: SessionId, ttl: timedelta) -> None:
+        """Replace the deadline of a live row."""
+        row = {"key": key_of(session_id), "ttl": microseconds(ttl)}
+        if _count(connection, self.statements.update_ttl, row) == 0:
+            raise UnknownIdError(session_id)
+
+    def load(self, connection: Connection, session_id: SessionId) -> tuple[bytes, timedelta] | None:
+        """Return the state of a live row and the life that remains."""
+        result = connection.execute(self.statements.load, {"key": key_of(session_id)})
+        row = result.one_or_none()
+        return None if row is None else (bytes(row[0]), remaining_life(row[1]))
+
+    def delete(self, connection: Connection, session_id: SessionId) -> None:
+        """Remove a live row."""
+        if _count(connection, self.statements.delete, {"key": key_of(session_id)}) == 0:
+            raise UnknownIdError(session_id)
+
+    def change_id(self, connection: Connection, old_id: SessionId, new_id: SessionId) -> None:
+        """Give a live row another key, first removing an expired row that has it."""
+        if old_id == new_id:
+            self._require_not_live(connection, new_id)
+            raise UnknownIdError(old_id)
+        keys = {"key": key_of(old_id), "new_key": key_of(new_id)}
+        for _ in range(_COLLISIONS):
+            count = self._try(connection, self.statements.change_id, keys)
+            if count == 0:
+                raise UnknownIdError(old_id)
+            if count is not None:
+                return
+            expired = {"key": keys["new_key"]}
+            if _count(connection, self.statements.delete_if_expired, expired) == 0:
+                self._require_not_live(connection, new_id)
+        raise _restless()
+
+    def purge_limit(self, wanted: int | None) -> int:
+        """Return for how many rows to ask in one purge, where so many are wanted, or all."""
+        return _UNBOUNDED_BATCH if wanted is None else min(wanted, self.dialect.largest_purge)
+
+    def purge(self, connection: Connection, limit: int, tried: set[bytes]) -> Purge:
+        """Remove expired rows, oldest first, at most ``limit``.
+
+        Args:
+            connection: To the database.
+            limit: From ``purge_limit``.
+            tried: Keys that earlier purges of the same call could not all remove, as someone had
+                some locked; those of this one are added. One statement needs no memory.
+        """
+        bounds = purge_parameters(limit)
+        if self.statements.purge is not None:
+            count = _count(connection, self.statements.purge, bounds)
+            return Purge(count, is_last=count < limit)
+        # Choosing reads without locks. Deleting by key locks only the rows that go, in the order
+        # in which updates lock them too, and skips those that someone else has (hazard M7).
+        assert self.statements.purge_by_key is not None
+        bounds["batch_size"] = limit + len(tried)
+        chosen = connection.scalars(self.statements.oldest_expired, bounds).all()
+        untried = [each for each in chosen if each not in tried]
+        if not untried:
+            return Purge(0, is_last=True)
+        ids = sorted(untried[:limit])
+        count = _count(connection, self.statements.purge_by_key, {"ids": ids})
+        if count < len(ids):
+            tried.update(ids)
+        is_all = len(chosen) < bounds["batch_size"] and len(untried) <= limit
+        return Purge(count, is_last=is_all)
+
+    def _try(
+        self, connection: Connection, statement: Executable, parameters: dict[str, Any]
+    ) -> int | None:
+        """Execute and return the count; ``None`` if the key it would give is taken.
+
+        A transaction that an error would abort is kept usable by a savepoint, where there is one.
+        """
+        aborts = self.dialect.error_aborts_transaction and not is_autocommit(connection)
+        try:
+            with connection.begin_nested() if aborts else nullcontext():
+                return _count(connection, statement, parameters)
+        except IntegrityError as error:
+            if self.dialect.classify(error.orig or error) is not Failure.DUPLICATE_KEY:
+                raise
+        return None
+
+    def _require_not_live(self, connection: Connection, session_id: SessionId) -> None:
+        parameters = {"key": key_of(session_id)}
+        if connection.execute(self.statements.lock_live, parameters).first() is not None:
+            raise DuplicateIdError(session_id)
+
+    def _require_room(self, connection: Connection, state: bytes) -> None:
+        limit = self.dialect.state_limit(connection, len(state))
+        if limit is not None and len(state) > limit:
+            raise DatabaseError(
+                f"a state of {len(state)} bytes is more than the server takes: with its "
+                f"max_allowed_packet, at most about {limit} bytes"
+            )
+
+
+def microseconds(ttl: timedelta) -> int:
+    """Return ``ttl`` as statements bind it."""
+    return ttl // _MICROSECOND
+
+
+def remaining_life(microseconds: int) -> timedelta:
+    """Return what remains of a life as a record holds it.
+
+    A deadline written by hand may lie further off than any record's can.
+    """
+    return min(timedelta(microseconds=microseconds), MAX_TTL)
+
+
+def is_autocommit(connection: Connection) -> bool:
+    """Whether each statement on ``connection`` commits by itself.
+
+    Asked of the connection itself: how the engine was configured says little (hazard A1).
+    """
+    dbapi_connection = connection.connection.dbapi_connection
+    assert dbapi_connection is not None
+    if not connection.dialect.detect_autocommit_setting(dbapi_connection):
+        return False
+    # sqlite3 of Python 3.12 on, made with autocommit=False, is in a transaction all the time.
+    return not getattr(connection.connection.driver_connection, "in_transaction", False)
+
+
+def _count(connection: Connection, statement: Executable, parameters: dict[str, Any]) -> int:
+    result: CursorResult[Any] = connection.execute(statement, parameters)
+    return result.rowcount
+
+
+def _restless() -> DatabaseError:
+    return DatabaseError(
+        "the id is taken by a session that kept appearing and vanishing, or that this "
+        "transaction cannot see; try again",
+        transient=True,
+    )

@@ -1,0 +1,39 @@
+"""Fixtures of the races."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import URL
+
+from sessionstore_sql import SQLSessionStore
+from tests.concurrency.processes import Processes
+from tests.concurrency.stores import StoreMaker
+
+
+@pytest.fixture(params=[True, False], ids=["coalesced", "alone"])
+def store_options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Both modes of a store."""
+    return {"coalesce": request.param}
+
+
+@pytest.fixture
+async def make_store(
+    url: URL,
+    store: SQLSessionStore,  # it empties the table
+    store_options: dict[str, Any],
+) -> AsyncIterator[StoreMaker]:
+    """Makes further stores on the emptied table."""
+    maker = StoreMaker(url, store_options)
+    yield maker
+    await maker.close()
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Processes]:
+    """Four processes, started once, in which the rivals of a race run."""
+    running = Processes(4)
+    yield running
+    running.close()

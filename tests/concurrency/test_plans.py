@@ -1,0 +1,132 @@
+"""Which rows a purge takes, and by which index the databases find them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from sessionstore_sql import SessionId, SQLSessionStore
+from sessionstore_sql.schema import BUCKET_SHIFT
+from tests.concurrency.rows import SERVER_TARGETS, TABLE, database_time, insert_rows, key_of, keys
+from tests.concurrency.stores import record
+
+pytestmark = pytest.mark.anyio
+
+TRADITIONAL = "EXPLAIN FORMAT=TRADITIONAL"
+INDEX = f"{TABLE.name}_expiry_bucket"
+ON_POSTGRESQL, ON_MYSQL = (
+    pytest.mark.parametrize(
+        "target",
+        [target for target in SERVER_TARGETS if (target.database == "postgresql") is postgresql],
+        indirect=True,
+        ids=str,
+    )
+    for postgresql in (True, False)
+)
+
+
+async def plans_of(engine: AsyncEngine, call: Awaitable[Any]) -> list[list[dict[str, Any]]]:
+    """Return the plan of each statement of ``call``, its columns' names in small letters."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(engine.sync_engine, "before_cursor_execute", note)
+    await call
+    event.remove(engine.sync_engine, "before_cursor_execute", note)
+    plans = []
+    async with engine.connect() as connection:
+        # MySQL 9 explains in another format unless told.
+        explain = "EXPLAIN" if connection.dialect.name == "postgresql" else TRADITIONAL
+        for statement, parameters in sent:
+            result = await connection.exec_driver_sql(f"{explain} {statement}", parameters)
+            plans.append([{k.lower(): v for k, v in row.items()} for row in result.mappings()])
+    return plans
+
+
+async def fill(engine: AsyncEngine, live: int, expired: int) -> None:
+    """Insert so many sessions, seconds apart."""
+    now = await database_time(engine)
+    deadlines = [now + 10_000_000 * (n + 1) for n in range(live)]
+    deadlines += [now - 1_000_000 * (n + 1) for n in range(expired)]
+    await insert_rows(engine, [(SessionId.generate(), deadline) for deadline in deadlines])
+
+
+async def analyze(engine: AsyncEngine, statement: str) -> None:
+    """Let the optimizer know the table."""
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql(f"{statement} {TABLE.name}")
+
+
+@ON_POSTGRESQL
+async def test_postgresql_purges_by_the_index(store: SQLSessionStore) -> None:
+    """Among 12,000 rows, the expired are found by the bucket's index, in a sub-select run once."""
+    await fill(store.engine, live=11_500, expired=500)
+    await analyze(store.engine, "ANALYZE")
+
+    (plan,) = await plans_of(store.engine, store.delete_expired(50))
+
+    lines = [row["query plan"] for row in plan]
+    assert any("InitPlan" in line for line in lines)
+    assert any("Index" in line and INDEX in line for line in lines), lines
+    assert not any("Seq Scan" in line or "SubPlan" in line for line in lines), lines
+
+
+@ON_MYSQL
+async def test_mysql_purges_by_the_index(store: SQLSessionStore) -> None:
+    """The expired rows are chosen by the bucket's index, and deleted by their keys."""
+    await fill(store.engine, live=2_900, expired=100)
+    await analyze(store.engine, "ANALYZE TABLE")
+
+    chosen, deleted = await plans_of(store.engine, store.delete_expired(5))
+
+    assert [row["key"] for row in chosen if row["table"] == TABLE.name] == [INDEX]
+    assert {row["key"] for row in deleted if row["table"] == TABLE.name} == {"PRIMARY"}
+
+
+@ON_MYSQL
+async def test_mysql_loads_by_the_primary_key(store: SQLSessionStore) -> None:
+    """What the key is bound as does not keep the primary key from being used."""
+    session_id = SessionId.generate()
+    await fill(store.engine, live=500, expired=0)
+    await store.create(session_id, record())
+    await analyze(store.engine, "ANALYZE TABLE")
+
+    ((loaded,),) = await plans_of(store.engine, store.load(session_id))
+
+    assert loaded["key"] == "PRIMARY"
+    assert int(loaded["rows"]) == 1
+
+
+async def test_the_oldest_go_first(store: SQLSessionStore) -> None:
+    """Of sessions that expired microseconds apart, a batch of n is the n oldest."""
+    bucket = (await database_time(store.engine) >> BUCKET_SHIFT) - 2
+    ids = [SessionId.generate() for _ in range(40)]
+    rows = [(each, (bucket << BUCKET_SHIFT) + age) for age, each in enumerate(ids)]
+    random.Random(1).shuffle(rows)
+    await insert_rows(store.engine, rows)
+
+    left = {key_of(each) for each in ids}
+    for start, batch_size in ((0, 1), (1, 7), (8, 20)):
+        assert await store.delete_expired(batch_size) == batch_size
+        left -= {key_of(each) for each in ids[start : start + batch_size]}
+        assert await keys(store.engine) == left
+
+
+async def test_the_oldest_bucket_goes_first(store: SQLSessionStore) -> None:
+    """Sessions that expired days apart go in the order in which they expired."""
+    now = await database_time(store.engine)
+    ids = [SessionId.generate() for _ in range(20)]
+    rows = [(each, now - (20 - age) * 86_400_000_000) for age, each in enumerate(ids)]
+    random.Random(2).shuffle(rows)
+    await insert_rows(store.engine, rows)
+
+    assert await store.delete_expired(batch_size=9) == 9
+
+    assert await keys(store.engine) == {key_of(each) for each in ids[9:]}

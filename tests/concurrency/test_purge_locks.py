@@ -1,0 +1,114 @@
+"""A purge passes by what others have locked, on the databases that lock rows."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from sessionstore_sql import SessionId, SQLSessionStore
+from tests.concurrency.rows import SERVER_TARGETS, back_date, row_count, until_expired
+from tests.concurrency.stores import HOUR, record
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("target", SERVER_TARGETS, indirect=True, ids=str),
+]
+
+
+async def expired_sessions(store: SQLSessionStore, count: int) -> list[SessionId]:
+    """Return the ids of so many sessions that have expired."""
+    ids = [SessionId.generate() for _ in range(count)]
+    for session_id in ids:
+        await store.create(session_id, record())
+    await back_date(store.engine, ids)
+    return ids
+
+
+async def test_two_purges_take_different_batches(
+    store: SQLSessionStore, host_engine: AsyncEngine
+) -> None:
+    """A batch that another transaction is about to remove is left to it, without waiting."""
+    await expired_sessions(store, 6)
+
+    async with host_engine.connect() as connection:
+        others = await store.bind(connection).delete_expired(batch_size=2)
+        first = await store.delete_expired(batch_size=2)
+        rest = await store.delete_expired()
+        await connection.rollback()
+
+    assert (others, first, rest) == (2, 2, 2)
+    assert await row_count(store.engine) == 2
+    assert await store.delete_expired() == 2
+
+
+async def test_a_full_batch_is_found_behind_locked_rows(
+    store: SQLSessionStore, host_engine: AsyncEngine
+) -> None:
+    """With the oldest rows locked, a batch is made up of the next oldest."""
+    await expired_sessions(store, 30)
+
+    async with host_engine.connect() as connection:
+        # Above this level, a scan may lock rows beyond the ones it removes.
+        await connection.execution_options(isolation_level="READ COMMITTED")
+        assert await store.bind(connection).delete_expired(batch_size=15) == 15
+        count = await store.delete_expired(batch_size=10)
+        await connection.rollback()
+
+    assert count == 10
+
+
+async def test_a_purge_does_not_wait_for_an_extension(
+    store: SQLSessionStore, host_engine: AsyncEngine
+) -> None:
+    """A session that is being extended as it expires stays; the other expired ones go."""
+    extended = SessionId.generate()
+    await expired_sessions(store, 3)
+    await store.create(extended, record(timedelta(milliseconds=300)))
+
+    async with host_engine.connect() as connection:
+        await store.bind(connection).update_ttl(extended, HOUR)
+        await until_expired(store.engine, extended)
+        count = await store.delete_expired()
+        await connection.commit()
+
+    assert count == 3
+    assert await store.load(extended) is not None
+
+
+async def test_a_purge_never_waits_for_a_create(
+    store: SQLSessionStore, host_engine: AsyncEngine
+) -> None:
+    """An expired session that a transaction is replacing stays; the other expired ones go."""
+    ids = await expired_sessions(store, 3)
+
+    async with host_engine.connect() as connection:
+        await store.bind(connection).create(ids[1], record())
+        count = await store.delete_expired(batch_size=3)
+        await connection.commit()
+
+    assert count == 2
+    assert await store.load(ids[1]) is not None
+
+
+async def test_a_purge_keeps_nobody_waiting(
+    store: SQLSessionStore, host_engine: AsyncEngine
+) -> None:
+    """While a purge has not committed, live sessions are created, read, extended and deleted."""
+    live, new_id = SessionId.generate(), SessionId.generate()
+    await store.create(live, record())
+    await expired_sessions(store, 5)
+
+    async with host_engine.connect() as connection:
+        assert await store.bind(connection).delete_expired() == 5
+        await asyncio.gather(
+            *(store.create(SessionId.generate(), record()) for _ in range(20)),
+            store.update_ttl(live, HOUR),
+        )
+        await store.change_id(live, new_id)
+        await store.delete(new_id)
+        await connection.rollback()
+
+    assert await row_count(store.engine) == 25

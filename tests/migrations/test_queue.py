@@ -1,0 +1,242 @@
+"""Upgrades that start together: in processes, loops and threads, with whatever timeouts."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, event, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from sessionstore_sql import migrate
+from tests.migrations.databases import ROOT, execute, shown
+
+pytestmark = pytest.mark.anyio
+
+PROCESSES = 4
+ROUNDS = 5
+
+UPGRADER = """
+import asyncio, sys
+from sessionstore_sql import migrate
+
+print("ready", flush=True)
+for line in sys.stdin:
+    asyncio.run(migrate.upgrade(sys.argv[1], table=line.strip()))
+    print("done", flush=True)
+"""
+
+TINY = {
+    "postgresql": ["SET lock_timeout = '20ms'", "SET statement_timeout = '40ms'"],
+    "mysql": ["SET lock_wait_timeout = 1", "SET max_execution_time = 40"],
+    "mariadb": ["SET lock_wait_timeout = 1", "SET max_statement_time = 0.04"],
+    "sqlite": ["PRAGMA busy_timeout = 40"],
+}
+SETTINGS = {
+    "postgresql": "SELECT current_setting('lock_timeout') || current_setting('statement_timeout')",
+    "mysql": "SELECT CONCAT(@@lock_wait_timeout, ' ', @@max_execution_time)",
+    "mariadb": "SELECT CONCAT(@@lock_wait_timeout, ' ', @@max_statement_time)",
+    "sqlite": "PRAGMA busy_timeout",
+}
+
+
+@asynccontextmanager
+async def queue_held(url: URL, table: str) -> AsyncIterator[None]:
+    """Be the one that migrates ``table``, as another process would be."""
+    turn = ExitStack()
+
+    def hold(connection: Connection) -> None:
+        turn.enter_context(migrate.queue(connection, table, None))
+
+    async with migrate.connect(url) as connection:
+        await connection.run_sync(hold)
+        try:
+            yield
+        finally:
+            await connection.run_sync(lambda _: turn.close())
+
+
+@asynccontextmanager
+async def impatient_engine(url: URL, database: str) -> AsyncIterator[AsyncEngine]:
+    """Give an engine of one connection, which waits for next to nothing."""
+    engine = create_async_engine(url, pool_size=1, max_overflow=0)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def limit(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        for statement in TINY[database]:
+            cursor.execute(statement)
+        cursor.close()
+        connection.commit()
+
+    yield engine
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    await engine.dispose()
+
+
+def test_processes_that_upgrade_at_once_all_succeed(empty_url: URL) -> None:
+    """Four processes bring up an empty database together, several times over."""
+    with ExitStack() as stack:
+        upgraders = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", UPGRADER, shown(empty_url)],
+                    cwd=ROOT,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(PROCESSES)
+        ]
+        assert [upgrader.stdout.readline() for upgrader in upgraders] == ["ready\n"] * PROCESSES  # type: ignore[union-attr]
+        for number in range(ROUNDS):
+            for upgrader in upgraders:
+                upgrader.stdin.write(f"table_{number}\n")  # type: ignore[union-attr]
+                upgrader.stdin.flush()  # type: ignore[union-attr]
+            answers = [upgrader.stdout.readline() for upgrader in upgraders]  # type: ignore[union-attr]
+            if answers != ["done\n"] * PROCESSES:
+                pytest.fail("\n".join(upgrader.communicate()[1] for upgrader in upgraders))
+            asyncio.run(migrate.check(empty_url, table=f"table_{number}"))
+        for upgrader in upgraders:
+            upgrader.communicate()
+
+
+async def test_tasks_that_upgrade_at_once_all_succeed(url: URL, table: str) -> None:
+    """Eight tasks of one loop bring up one table together."""
+    with anyio.fail_after(60):
+        await asyncio.gather(*(migrate.upgrade(url, table=table) for _ in range(8)))
+
+    await migrate.check(url, table=table)
+
+
+async def test_transactions_that_upgrade_at_once_all_succeed(url: URL, table: str) -> None:
+    """Tasks with open transactions wait for each other's end, and none for ever.
+
+    Two tables each: who holds the lock of one must get at Alembic for the other.
+    """
+    engine = create_async_engine(url)
+
+    async def upgrade_both() -> None:
+        async with engine.begin() as connection:
+            await migrate.upgrade(connection, table=table)
+            await migrate.upgrade(connection, table=f"{table}_two")
+
+    with anyio.fail_after(60):
+        await asyncio.gather(*(upgrade_both() for _ in range(4)))
+
+    await migrate.check(url, table=table)
+    await migrate.check(url, table=f"{table}_two")
+    await engine.dispose()
+
+
+async def test_two_databases_upgrade_in_one_loop(
+    url: URL, empty_url: URL, table: str, tmp_path: Path
+) -> None:
+    """Each of several databases gets its own table, although Alembic has one context only."""
+    places = {
+        url: table,
+        empty_url: f"{table}_empty",
+        URL.create("sqlite", database=str(tmp_path / "third.db")): f"{table}_third",
+    }
+
+    with anyio.fail_after(60):
+        await asyncio.gather(
+            *(migrate.upgrade(place, table=name) for place, name in places.items())
+        )
+
+    for place, name in places.items():
+        await migrate.check(place, table=name)
+        for other in set(places.values()) - {name}:
+            assert await migrate.current(place, table=other) is None
+
+
+def test_threads_with_loops_of_their_own_upgrade_at_once(url: URL, table: str) -> None:
+    """The lock on Alembic holds across loops and threads."""
+    failures: list[BaseException] = []
+
+    def run(name: str) -> None:
+        try:
+            asyncio.run(migrate.upgrade(url, table=name))
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the test has to see it
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(f"{table}_{n % 2}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    for number in range(2):
+        asyncio.run(migrate.check(url, table=f"{table}_{number}"))
+
+
+async def test_an_engine_with_tiny_timeouts_waits_its_turn(
+    url: URL, table: str, database_name: str
+) -> None:
+    """Timeouts that are for sessions neither end the wait nor are lost over it."""
+    async with impatient_engine(url, database_name) as engine:
+        async with engine.connect() as connection:
+            before = await connection.scalar(text(SETTINGS[database_name]))
+        async with queue_held(url, table):
+            upgrade = asyncio.create_task(migrate.upgrade(engine, table=table))
+            done, _ = await asyncio.wait({upgrade}, timeout=1.5)
+            assert done == set()
+        await upgrade
+
+        async with engine.connect() as connection:
+            assert await connection.scalar(text(SETTINGS[database_name])) == before
+    await migrate.check(url, table=table)
+
+
+async def test_a_failed_upgrade_leaves_neither_lock_nor_settings(
+    url: URL, table: str, database_name: str
+) -> None:
+    """A connection that goes back to the pool after an error blocks nobody."""
+    await execute(url, f"CREATE TABLE {table} (id INTEGER)")
+    async with impatient_engine(url, database_name) as engine:
+        async with engine.connect() as connection:
+            before = await connection.scalar(text(SETTINGS[database_name]))
+        with pytest.raises(CommandError):
+            await migrate.upgrade(engine, table=table)
+        await execute(url, f"DROP TABLE {table}")
+
+        with anyio.fail_after(10):
+            await migrate.upgrade(url, table=table)
+
+        async with engine.connect() as connection:
+            assert await connection.scalar(text(SETTINGS[database_name])) == before
+
+
+async def test_a_cancelled_upgrade_leaves_the_queue(url: URL, table: str) -> None:
+    """Who gives up waiting holds nothing, and its engine goes on working."""
+    engine = create_async_engine(url, pool_size=1, max_overflow=0)
+    async with queue_held(url, table):
+        upgrade = asyncio.create_task(migrate.upgrade(engine, table=table))
+        await asyncio.wait({upgrade}, timeout=0.5)
+        upgrade.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await upgrade
+
+    with anyio.fail_after(10):
+        await migrate.upgrade(url, table=table)
+        await migrate.upgrade(engine, table=table)
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    await engine.dispose()
+
+
+@pytest.fixture
+def database_name(target: Any) -> str:
+    """The database behind the URL, which may call MariaDB mysql."""
+    return str(target.database)

@@ -1,0 +1,156 @@
+"""What is published: the contents of the distributions, and the wheel at work on its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "sessionstore_sql"
+
+pytestmark = pytest.mark.packaging
+
+MAIN_JOB = """
+import asyncio, sys
+from datetime import timedelta
+from pathlib import Path
+
+import sessionstore_sql
+from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore, migrate
+
+async def main(url):
+    await migrate.upgrade(url)
+    async with SQLSessionStore(url) as store:
+        session_id = SessionId.generate()
+        await store.create(session_id, SessionRecord({"cart": ["tea"]}, timedelta(hours=1)))
+        record = await store.load(session_id)
+    assert record is not None
+    assert record.state == {"cart": ["tea"]}
+    await migrate.check(url)
+
+for path in (sessionstore_sql.__file__, migrate.script_location()):
+    assert Path(path).resolve().is_relative_to(Path(sys.prefix).resolve()), path
+asyncio.run(main(sys.argv[1]))
+print("done")
+"""
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an sdist and the wheel that was built from it."""
+    if given := os.environ.get("SESSIONSTORE_TEST_DIST"):
+        return ROOT / given
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    """The one wheel that was built."""
+    (found,) = dist.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel_names(wheel: Path) -> set[str]:
+    """The files in the wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def sdist_names(dist: Path) -> set[str]:
+    """The files in the sdist, without the folder that holds them all."""
+    (found,) = dist.glob("*.tar.gz")
+    with tarfile.open(found) as archive:
+        return {name.partition("/")[2] for name in archive.getnames()}
+
+
+def test_wheel_contains_one_package(wheel_names: set[str]) -> None:
+    """Nothing at the top level but the package: no ``migrations``, no ``tests``."""
+    top_level = {name.partition("/")[0] for name in wheel_names}
+
+    assert {name for name in top_level if not name.endswith(".dist-info")} == {"sessionstore_sql"}
+
+
+def test_wheel_contains_the_whole_package(wheel_names: set[str]) -> None:
+    """Every module is there, and the marker that makes its types count."""
+    modules = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
+
+    assert wheel_names >= modules | {"sessionstore_sql/py.typed"}
+
+
+def test_wheel_contains_the_migrations(wheel_names: set[str]) -> None:
+    """Alembic's environment and every revision are inside the package."""
+    revisions = {path.name for path in (ROOT / "migrations" / "versions").glob("*.py")}
+
+    assert revisions
+    assert wheel_names >= {
+        "sessionstore_sql/migrations/env.py",
+        *(f"sessionstore_sql/migrations/versions/{name}" for name in revisions),
+    }
+
+
+def test_wheel_contains_the_licence(wheel_names: set[str]) -> None:
+    """Who redistributes the wheel needs it."""
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel_names)
+
+
+def test_sdist_contains_what_a_packager_runs(sdist_names: set[str]) -> None:
+    """The tests, the migrations and Alembic's configuration are in the source distribution."""
+    assert sdist_names >= {
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "alembic.ini",
+        "migrations/env.py",
+        "pyproject.toml",
+        "sessionstore_sql/py.typed",
+        "tests/conftest.py",
+    }
+
+
+@pytest.mark.parametrize("names", ["wheel_names", "sdist_names"])
+def test_no_leftovers_are_published(names: str, request: pytest.FixtureRequest) -> None:
+    """No compiled files, caches or databases of the checkout it was built in."""
+    contents: set[str] = request.getfixturevalue(names)
+
+    leftovers = (".pyc", ".venv", "__pycache__", "_cache", ".coverage", ".hypothesis")
+    assert [name for name in contents if any(part in name for part in leftovers)] == []
+
+
+def test_wheel_does_its_job_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
+    """Installed with one extra, it migrates inside a running loop, stores and loads."""
+    environment = tmp_path / "venv"
+    venv.create(environment, with_pip=True)
+    python = environment / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", f"{wheel}[sqlite]", cwd=tmp_path)
+
+    database = f"sqlite:///{tmp_path / 'sessions.db'}"
+    done = run(python, "-I", "-W", "error", "-c", MAIN_JOB, database, cwd=tmp_path)
+
+    assert done.strip() == "done"
+
+
+def run(*command: object, cwd: Path) -> str:
+    """Return what ``command`` printed; fail with everything it said if it failed."""
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode != 0:
+        pytest.fail(f"{command[1:4]} failed\n{done.stdout}\n{done.stderr}", pytrace=False)
+    return done.stdout

@@ -1,0 +1,50 @@
+"""What importing the package costs: neither a driver nor Alembic."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOT_NEEDED = {
+    "aiomysql",
+    "aiosqlite",
+    "alembic",
+    "asyncmy",
+    "asyncpg",
+    "psycopg",
+    "pymysql",
+    "pytest",
+    "sessionstore_sql.migrate",
+    "sessionstore_sql.testing",
+}
+
+
+def modules_after(statement: str) -> set[str]:
+    """Return the names of the modules that a new interpreter has after ``statement``."""
+    script = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_import_loads_no_driver_and_not_alembic() -> None:
+    """An application pays for the database it uses, when it uses it."""
+    assert modules_after("import sessionstore_sql") & NOT_NEEDED == set()
+
+
+def test_constructing_a_store_loads_its_own_driver_only() -> None:
+    """A store on SQLite works where no other driver is installed."""
+    store = "from sessionstore_sql import SQLSessionStore; SQLSessionStore('sqlite://')"
+
+    assert modules_after(store) & NOT_NEEDED == {"aiosqlite"}
+
+
+@pytest.mark.parametrize("name", ["sessionstore_sql", "sessionstore_sql.migrate"])
+def test_import_warns_of_nothing(name: str) -> None:
+    """No deprecated name of a dependency is touched on the way."""
+    subprocess.run([sys.executable, "-W", "error", "-c", f"import {name}"], cwd=ROOT, check=True)

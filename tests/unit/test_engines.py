@@ -1,0 +1,393 @@
+"""From a URL to an engine: which driver, and how it is tuned."""
+
+from __future__ import annotations
+
+import gc
+import sqlite3
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+
+from sessionstore_sql import SQLSessionStore
+from sessionstore_sql.engines import create_engine, dialect_of, normalise_url
+from sessionstore_sql.schema import session_table
+
+SERVERS = [
+    "postgresql+asyncpg",
+    "postgresql+psycopg",
+    "mysql+aiomysql",
+    "mysql+asyncmy",
+    "mariadb+aiomysql",
+    "mariadb+asyncmy",
+]
+
+
+def connect_args(engine: AsyncEngine) -> dict[str, Any]:
+    """Return what a new connection of ``engine`` is made with, without connecting."""
+    received: dict[str, Any] = {}
+
+    def connect(*_: Any, **arguments: Any) -> Any:
+        received.update(arguments)
+        raise InterruptedError
+
+    engine.dialect.connect = connect  # type: ignore[method-assign]
+    with pytest.raises(InterruptedError):
+        engine.sync_engine.raw_connection()
+    return received
+
+
+@pytest.mark.parametrize(
+    ("given", "drivername"),
+    [
+        ("postgres://host/db", "postgresql+asyncpg"),
+        ("postgresql://host/db", "postgresql+asyncpg"),
+        ("mysql://host/db", "mysql+aiomysql"),
+        ("mariadb://host/db", "mariadb+aiomysql"),
+        ("sqlite:///file.db", "sqlite+aiosqlite"),
+        ("postgres+psycopg://host/db", "postgresql+psycopg"),
+        ("sqlite+aiosqlite:///file.db", "sqlite+aiosqlite"),
+        *((f"{drivername}://host/db", drivername) for drivername in SERVERS),
+    ],
+)
+def test_a_url_gets_an_async_driver(given: str, drivername: str) -> None:
+    """The one it names, else ours; as text and as a URL, and nothing else is changed."""
+    for url in (given, make_url(given)):
+        normalised = normalise_url(url)
+
+        assert normalised.drivername == drivername
+        assert normalised == make_url(given).set(drivername=drivername)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("postgresql+psycopg2://host/db", "psycopg2"),
+        ("postgresql+pg8000://host/db", "postgresql\\+asyncpg, postgresql\\+psycopg"),
+        ("mysql+pymysql://host/db", "mysql\\+aiomysql, mysql\\+asyncmy"),
+        ("mariadb+mysqldb://host/db", "mariadb\\+aiomysql"),
+        ("sqlite+pysqlite:///file.db", "sqlite\\+aiosqlite"),
+        ("postgresql+nonsense://host/db", "nonsense"),
+        ("oracle://host/db", "'oracle' is not supported"),
+        ("mssql+aioodbc://host/db", "postgresql, mysql, mariadb, sqlite"),
+    ],
+)
+def test_other_drivers_and_databases_are_refused(given: str, message: str) -> None:
+    """Synchronous or unknown: a value error that names what there is."""
+    with pytest.raises(ValueError, match=message):
+        normalise_url(given.replace("://host", "://user:secret@host"))
+    with pytest.raises(ValueError, match=message) as caught:
+        SQLSessionStore(given.replace("://host", "://user:secret@host"))
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "host/db", "postgresql:/secret", "postgresql://u:secret@host:port/db", "u:secret@host"],
+)
+def test_what_cannot_be_parsed_is_not_shown(given: str) -> None:
+    """SQLAlchemy's message has the password in it, so it is neither repeated nor chained."""
+    with pytest.raises(ValueError, match="cannot be parsed") as caught:
+        SQLSessionStore(given)
+
+    assert "secret" not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@pytest.mark.parametrize("given", [None, 1, b"sqlite://", Path("file.db")])
+def test_anything_else_is_no_database(given: Any) -> None:
+    """A type error naming the type."""
+    with pytest.raises(TypeError, match=type(given).__name__):
+        SQLSessionStore(given)
+
+
+@pytest.mark.parametrize("drivername", [*SERVERS, "sqlite+aiosqlite"])
+def test_every_engine_is_tuned(drivername: str, tmp_path: Path) -> None:
+    """Autocommit without round trips, no parameters in errors, and a pool that is bounded."""
+    url = URL.create(drivername, database=str(tmp_path / "file.db"))
+
+    engine = create_engine(url)
+
+    pool = engine.sync_engine.pool
+    assert engine.dialect._on_connect_isolation_level == "AUTOCOMMIT"
+    assert engine.dialect.skip_autocommit_rollback
+    assert engine.sync_engine.hide_parameters
+    assert isinstance(pool, AsyncAdaptedQueuePool)
+    assert pool._pool.use_lifo
+    assert (pool.size(), pool._max_overflow, pool._timeout) == (5, 0, 10)
+    assert pool._recycle == 1_800
+    assert pool._pre_ping is False
+    assert engine.url.drivername == drivername
+
+
+def test_asyncpg_has_timeouts_on_every_wait() -> None:
+    """The server's, and the client's longer one for a server that does not answer."""
+    arguments = connect_args(create_engine("postgresql://host/db"))
+
+    assert arguments["timeout"] == 10
+    assert arguments["server_settings"] == {"lock_timeout": "3000", "statement_timeout": "10000"}
+    assert arguments["command_timeout"] == 12
+
+
+def test_psycopg_has_timeouts_on_every_wait() -> None:
+    """In the options of the connection."""
+    arguments = connect_args(create_engine("postgresql+psycopg://host/db"))
+
+    assert arguments["connect_timeout"] == 10
+    assert arguments["options"] == "-c lock_timeout=3000 -c statement_timeout=10000"
+
+
+def test_psycopgs_options_of_the_url_are_kept() -> None:
+    """They come after ours, so the server takes theirs where both set the same."""
+    url = "postgresql+psycopg://host/db?options=-c%20lock_timeout%3D7%20-c%20search_path%3Down"
+
+    arguments = connect_args(create_engine(url))
+
+    assert arguments["options"] == (
+        "-c lock_timeout=3000 -c statement_timeout=10000 -c lock_timeout=7 -c search_path=own"
+    )
+
+
+@pytest.mark.parametrize("drivername", SERVERS[2:])
+def test_mysql_drivers_have_a_connect_timeout(drivername: str) -> None:
+    """The other timeouts are set in the session of each new connection."""
+    arguments = connect_args(create_engine(f"{drivername}://host/db"))
+
+    assert arguments["connect_timeout"] == 10
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "value"),
+    [
+        ("postgresql://host/db?timeout=3", "timeout", "3"),
+        ("postgresql://host/db?command_timeout=4", "command_timeout", "4"),
+        ("postgresql+psycopg://host/db?connect_timeout=3", "connect_timeout", "3"),
+        ("mysql://host/db?connect_timeout=3", "connect_timeout", 3),
+        ("mysql+asyncmy://host/db?connect_timeout=3", "connect_timeout", 3),
+        ("sqlite:///file.db?timeout=3", "timeout", 3.0),
+    ],
+)
+def test_the_urls_query_goes_before_our_options(url: str, name: str, value: Any) -> None:
+    """What the operator wrote into the URL is what the driver gets, as the driver likes it."""
+    assert connect_args(create_engine(url))[name] == value
+
+
+def test_engine_options_go_before_ours() -> None:
+    """Ours that are not named stay; the arguments of the driver are merged."""
+    options = {"pool_size": 2, "pool_timeout": 1, "connect_args": {"timeout": 3, "ssl": False}}
+
+    engine = create_engine("postgresql://host/db", options)
+
+    pool: Any = engine.sync_engine.pool
+    assert (pool.size(), pool._timeout, pool._max_overflow, pool._recycle) == (2, 1, 0, 1_800)
+    arguments = connect_args(engine)
+    assert (arguments["timeout"], arguments["ssl"], arguments["command_timeout"]) == (3, False, 12)
+    assert options["connect_args"] == {"timeout": 3, "ssl": False}
+
+
+def test_engine_options_go_before_the_query() -> None:
+    """Code is nearer than configuration."""
+    engine = create_engine("postgresql://host/db?timeout=3", {"connect_args": {"timeout": 4}})
+
+    assert connect_args(engine)["timeout"] == 4
+
+
+def test_engine_options_can_undo_autocommit() -> None:
+    """A host may want transactions; the store then commits by itself."""
+    engine = create_engine("postgresql://host/db", {"isolation_level": "SERIALIZABLE"})
+
+    assert engine.dialect._on_connect_isolation_level == "SERIALIZABLE"
+
+
+@pytest.mark.parametrize("url", ["postgresql://host/db", "mysql://host/db", "sqlite:///file.db"])
+def test_another_pool_class_takes_none_of_our_pools_options(url: str) -> None:
+    """``NullPool`` has neither size nor timeout, and would refuse them."""
+    store = SQLSessionStore(url, engine_options={"poolclass": NullPool})
+
+    assert isinstance(store.engine.sync_engine.pool, NullPool)
+    assert store.engine.dialect._on_connect_isolation_level == "AUTOCOMMIT"
+
+
+def test_engine_options_go_with_a_url() -> None:
+    """An engine is made already; options for it are a mistake."""
+    engine = create_async_engine("postgresql+asyncpg://host/db")
+
+    with pytest.raises(ValueError, match="engine_options"):
+        SQLSessionStore(engine, engine_options={})
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "extra"),
+    [
+        ("postgresql://host/db", "asyncpg", "asyncpg"),
+        ("postgresql+psycopg://host/db", "psycopg", "psycopg"),
+        ("mysql://host/db", "aiomysql", "mysql"),
+        ("mariadb://host/db", "aiomysql", "mysql"),
+        ("mysql+asyncmy://host/db", "asyncmy", "asyncmy"),
+        ("sqlite:///file.db", "aiosqlite", "sqlite"),
+    ],
+)
+def test_a_missing_driver_is_told_with_its_extra(
+    url: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message is the command that installs it."""
+    missing = without(module)
+    monkeypatch.setattr("builtins.__import__", missing)
+
+    with pytest.raises(ModuleNotFoundError) as caught:
+        SQLSessionStore(url)
+
+    assert str(caught.value) == (
+        f"{module} is not installed: pip install 'sessionstore-sql[{extra}]'"
+    )
+    assert caught.value.name == module
+
+
+def without(module: str) -> Callable[..., Any]:
+    """Return an ``__import__`` that does not find ``module``."""
+    builtin = __import__
+
+    def missing(name: str, *arguments: Any, **options: Any) -> Any:
+        if name == module:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return builtin(name, *arguments, **options)
+
+    return missing
+
+
+def test_the_dialect_of_a_given_engine_is_found() -> None:
+    """Whoever made it; another database's is refused."""
+    engine = create_async_engine("postgresql+psycopg://host/db")
+
+    assert set(dialect_of(engine).drivers) == {"asyncpg", "psycopg"}
+    engine.dialect.name = "oracle"
+    with pytest.raises(ValueError, match="'oracle' is not supported"):
+        SQLSessionStore(engine)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite+aiosqlite://",
+    ],
+)
+def test_a_database_in_memory_is_one_that_survives(url: str) -> None:
+    """It is rewritten to the memdb VFS, under a name of its own each time (hazard S2)."""
+    first, second = create_engine(url), create_engine(url)
+
+    for engine in (first, second):
+        assert engine.url.query == {"vfs": "memdb", "uri": "true"}
+        assert isinstance(engine.sync_engine.pool, AsyncAdaptedQueuePool)
+    assert first.url.database != second.url.database
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///file::memory:?cache=shared&uri=true",
+        "sqlite:///file:name?mode=memory&cache=shared&uri=true",
+        "sqlite:///file:/name?vfs=memdb&uri=true",
+    ],
+)
+async def test_a_shared_database_in_memory_is_the_one_that_others_see(url: str) -> None:
+    """It keeps its name, one connection of ours goes there, and it outlives that connection."""
+    engine = create_engine(url)
+    others = create_async_engine(normalise_url(url), poolclass=NullPool)
+
+    async with engine.connect() as connection:
+        await connection.execute(text("CREATE TABLE t (n INTEGER)"))
+    async with engine.connect() as connection:
+        await connection.invalidate()
+    async with others.connect() as connection:
+        await connection.execute(text("SELECT * FROM t"))
+
+    assert engine.sync_engine.pool.size() == 1  # type: ignore[attr-defined]
+    await others.dispose()
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["sqlite:///file.db", "sqlite:///memory", "sqlite:////tmp/a.db"])
+def test_a_file_is_left_where_it_is(url: str) -> None:
+    """Only what says that it is in memory is rewritten."""
+    assert create_engine(url).url.database == make_url(url).database
+
+
+@pytest.mark.anyio
+async def test_stores_in_memory_are_separate() -> None:
+    """What one holds the other has not, and each survives the loss of its connections."""
+    async with SQLSessionStore("sqlite://") as first, SQLSessionStore("sqlite://") as second:
+        async with first.engine.begin() as connection:
+            await connection.run_sync(session_table().create)
+        async with first.engine.connect() as connection:
+            await connection.invalidate()
+
+        assert await tables(first.engine) == ["sessionstore_sessions"]
+        assert await tables(second.engine) == []
+
+
+@pytest.mark.anyio
+async def test_closing_lets_go_of_a_database_in_memory() -> None:
+    """The connection that keeps it is closed: nothing warns, and nothing is left."""
+    store = SQLSessionStore("sqlite://")
+    async with store.engine.begin() as connection:
+        await connection.run_sync(session_table().create)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        await store.aclose()
+        await store.aclose()
+        uri = f"{store.engine.url.database}?vfs=memdb"
+        del store
+        gc.collect()
+
+    again = sqlite3.connect(uri, uri=True)
+    try:
+        assert again.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    finally:
+        again.close()
+
+
+@pytest.mark.anyio
+async def test_a_file_is_in_wal_mode(tmp_path: Path) -> None:
+    """Readers do not wait for the writer, and a writer waits for the other one."""
+    async with (
+        SQLSessionStore(f"sqlite:///{tmp_path / 'sessions.db'}") as store,
+        store.engine.connect() as connection,
+    ):
+        assert (await connection.execute(text("PRAGMA journal_mode"))).scalar_one() == "wal"
+        assert (await connection.execute(text("PRAGMA busy_timeout"))).scalar_one() == 5_000
+
+
+@pytest.mark.anyio
+async def test_a_statement_on_sqlite_is_committed_at_once(tmp_path: Path) -> None:
+    """With every Python: another connection sees it while ours is still checked out (A1)."""
+    path = tmp_path / "sessions.db"
+    async with (
+        SQLSessionStore(f"sqlite:///{path}") as store,
+        store.engine.connect() as connection,
+    ):
+        await connection.execute(text("CREATE TABLE t (a)"))
+        await connection.execute(text("INSERT INTO t VALUES (1)"))
+        other = sqlite3.connect(path)
+        try:
+            assert other.execute("SELECT a FROM t").fetchall() == [(1,)]
+        finally:
+            other.close()
+
+
+async def tables(engine: AsyncEngine) -> list[str]:
+    """Return the names of the tables there are."""
+    async with engine.connect() as connection:
+        names = await connection.execute(
+            text("SELECT name FROM sqlite_master WHERE type = 'table'")
+        )
+        return [name for (name,) in names]

@@ -1,0 +1,465 @@
+"""What errors mean, and that they keep no secrets."""
+
+from __future__ import annotations
+
+import sqlite3
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import asyncmy.errors
+import asyncpg
+import psycopg
+import pymysql
+import pytest
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from sessionstore_sql.dialects import Failure, dialect_named
+from sessionstore_sql.failures import classify, database_error, redact
+
+POSTGRESQL = dialect_named("postgresql")
+MYSQL = dialect_named("mysql")
+SQLITE = dialect_named("sqlite")
+
+POSTGRESQL_CODES = {
+    Failure.DUPLICATE_KEY: ["23505"],
+    Failure.ABORTED: ["40001", "40P01"],
+    Failure.LOCKED: ["55P03"],
+    Failure.STALE_PLAN: ["26000"],
+    Failure.READ_ONLY: ["25006"],
+    Failure.TIMED_OUT: ["57014"],
+    Failure.LOST: ["57P01", "57P02", "08000", "08003", "08006", "08P01"],
+    Failure.UNREACHABLE: ["57P03", "57P05", "08001", "08004", "53300"],
+    Failure.OUT_OF_RESOURCES: ["53000", "53100", "53200"],
+    Failure.SCHEMA_MISSING: ["3F000", "42P01", "42703"],
+    Failure.OTHER: ["42501", "22P02", "23502", "0A000", "42601", "XX000"],
+}
+MYSQL_CODES = {
+    Failure.DUPLICATE_KEY: [1062, 1586],
+    Failure.ABORTED: [1213, 1020],
+    Failure.LOCKED: [1205, 3572],
+    Failure.STALE_PLAN: [1243, 1615],
+    Failure.READ_ONLY: [1290, 1792, 1836],
+    Failure.TIMED_OUT: [1317, 1969, 3024],
+    Failure.LOST: [1053, 1077, 1079, 1927, 2006, 2013, 2014, 2045, 2055],
+    Failure.UNREACHABLE: [1040, 1047, 1129, 1203, 1226, 2002, 2003, 4031],
+    Failure.OUT_OF_RESOURCES: [1021, 1037, 1038, 1041, 1114],
+    Failure.SCHEMA_MISSING: [1054, 1146],
+    Failure.OTHER: [1044, 1045, 1064, 1142, 1153, 1406],
+}
+SQLITE_CODES = {
+    Failure.DUPLICATE_KEY: [sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE],
+    Failure.LOCKED: [
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_BUSY_SNAPSHOT,
+        sqlite3.SQLITE_BUSY_TIMEOUT,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_LOCKED_SHAREDCACHE,
+    ],
+    Failure.OUT_OF_RESOURCES: [
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_NOMEM,
+    ],
+    Failure.TIMED_OUT: [sqlite3.SQLITE_INTERRUPT],
+    Failure.OTHER: [
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_CONSTRAINT_NOTNULL,
+    ],
+}
+
+TRANSIENT = {
+    Failure.ABORTED,
+    Failure.LOCKED,
+    Failure.STALE_PLAN,
+    Failure.UNREACHABLE,
+    Failure.LOST,
+    Failure.UNANSWERED,
+    Failure.READ_ONLY,
+    Failure.TIMED_OUT,
+    Failure.OUT_OF_RESOURCES,
+}
+
+SECRET = "5ec2e7" * 10
+
+
+def from_asyncpg(code: str, message: str = "it failed", **fields: str) -> Exception:
+    """Return the error that SQLAlchemy's asyncpg dialect makes of the server's."""
+    letters = {"detail": "D", "hint": "H", "where": "W", "internal_query": "q"}
+    answer = {"C": code, "M": message, "S": "ERROR"}
+    answer |= {letters[name]: value for name, value in fields.items()}
+    origin = asyncpg.PostgresError.new(answer)
+    adapted: Any = AsyncAdapt_asyncpg_dbapi.Error(f"{type(origin)}: {origin}")
+    adapted.pgcode = adapted.sqlstate = origin.sqlstate
+    adapted.__cause__ = origin
+    return adapted  # type: ignore[no-any-return]
+
+
+def from_psycopg(code: str, message: str = "it failed") -> Exception:
+    """Return psycopg's error for a code; codes it has no class for are set on one."""
+    try:
+        return psycopg.errors.lookup(code)(message)
+    except KeyError:
+        error = psycopg.DatabaseError(message)
+        error.sqlstate = code
+        return error
+
+
+def from_pymysql(code: int, message: str = "it failed") -> Exception:
+    """Return PyMySQL's error, which aiomysql raises too."""
+    return pymysql.err.OperationalError(code, message)
+
+
+def from_asyncmy(code: int, message: str = "it failed") -> Exception:
+    """Return asyncmy's error."""
+    return asyncmy.errors.OperationalError(code, message)  # type: ignore[no-any-return]
+
+
+def from_sqlite(code: int, message: str = "it failed") -> Exception:
+    """Return an error of sqlite3."""
+    error = sqlite3.OperationalError(message)
+    error.sqlite_errorcode = code
+    return error
+
+
+def wrapped(error: BaseException, *, invalidated: bool = False) -> DBAPIError:
+    """Return the error as SQLAlchemy raises it, with a bound value in its parameters."""
+    return DBAPIError(
+        "UPDATE t SET state = %s", {"state": SECRET}, error, connection_invalidated=invalidated
+    )
+
+
+MAKERS: list[tuple[Any, Any, Any]] = [
+    (POSTGRESQL, from_asyncpg, POSTGRESQL_CODES),
+    (POSTGRESQL, from_psycopg, POSTGRESQL_CODES),
+    (MYSQL, from_pymysql, MYSQL_CODES),
+    (MYSQL, from_asyncmy, MYSQL_CODES),
+    (SQLITE, from_sqlite, SQLITE_CODES),
+]
+CASES = [
+    pytest.param(dialect, make(code), failure, id=f"{make.__name__}-{code}")
+    for dialect, make, table in MAKERS
+    for failure, codes in table.items()
+    for code in codes
+]
+
+
+@pytest.mark.parametrize(("dialect", "error", "failure"), CASES)
+def test_the_code_decides(dialect: Any, error: Exception, failure: Failure) -> None:
+    """Bare or in whatever SQLAlchemy raises, an error means what its code says."""
+    assert classify(error, dialect, sent=True) is failure
+    assert classify(wrapped(error), dialect, sent=True) is failure
+    assert classify(IntegrityError("", None, error), dialect, sent=True) is failure
+
+
+@pytest.mark.parametrize(("dialect", "error", "failure"), CASES)
+def test_what_was_not_sent_is_never_unknown(
+    dialect: Any, error: Exception, failure: Failure
+) -> None:
+    """A connection that failed while it was made leaves no doubt about a statement."""
+    expected = Failure.UNREACHABLE if failure is Failure.LOST else failure
+
+    assert classify(wrapped(error), dialect, sent=False) is expected
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_which_failures_pass(failure: Failure) -> None:
+    """A retry may help where nobody has to change anything first."""
+    assert failure.transient == (failure in TRANSIENT)
+    assert failure.unknown == (failure in {Failure.LOST, Failure.UNANSWERED})
+
+
+def test_every_code_of_the_dialects_is_tested_here() -> None:
+    """A new entry in a table is a new case."""
+    from sessionstore_sql.dialects import mysql, postgresql, sqlite
+
+    tested: list[tuple[Any, Any]] = [
+        (postgresql._FAILURES, POSTGRESQL_CODES),
+        (mysql._FAILURES, MYSQL_CODES),
+        (sqlite._FAILURES, SQLITE_CODES),
+    ]
+    for table, cases in tested:
+        expected = {code: failure for failure, codes in cases.items() for code in codes}
+        assert {code: expected.get(code) for code in table} == table
+
+
+def test_a_stale_plan_is_known_by_its_class() -> None:
+    """SQLAlchemy's own class for it has lost the code (hazard A4)."""
+    error = AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError("a cached statement is invalid")
+
+    assert classify(wrapped(error), POSTGRESQL, sent=True) is Failure.STALE_PLAN
+
+
+@pytest.mark.parametrize("make", [from_asyncpg, from_psycopg])
+def test_a_stale_plan_is_known_by_its_message(make: Callable[..., Exception]) -> None:
+    """0A000 has many meanings, and this one passes."""
+    error = make("0A000", "cached plan must not change result type")
+
+    assert classify(wrapped(error), POSTGRESQL, sent=True) is Failure.STALE_PLAN
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AsyncAdapt_asyncpg_dbapi.InterfaceError("connection is closed"),
+        psycopg.OperationalError("the connection is closed"),
+    ],
+)
+def test_a_closed_connection_sent_nothing(error: Exception) -> None:
+    """The driver noticed before it sent the statement, so every operation may try again."""
+    assert classify(wrapped(error, invalidated=True), POSTGRESQL, sent=True) is Failure.UNREACHABLE
+
+
+@pytest.mark.parametrize("message", ["no such table: sessions", "no such column: deadline"])
+def test_a_missing_table_is_known_by_its_message_on_sqlite(message: str) -> None:
+    """One code stands for every mistake; a real error has it."""
+    assert (
+        classify(from_sqlite(sqlite3.SQLITE_ERROR, message), SQLITE, sent=True)
+        is Failure.SCHEMA_MISSING
+    )
+
+
+def test_real_errors_of_sqlite_are_classified() -> None:
+    """sqlite3 sets the codes that the table expects."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE t (id BLOB PRIMARY KEY)")
+    connection.execute("INSERT INTO t VALUES (x'00')")
+    failures = []
+    for statement in ("INSERT INTO t VALUES (x'00')", "SELECT a FROM t", "SELECT 1 FROM other"):
+        with pytest.raises(sqlite3.Error) as caught:
+            connection.execute(statement)
+        failures.append(classify(caught.value, SQLITE, sent=True))
+    connection.close()
+
+    assert failures == [Failure.DUPLICATE_KEY, Failure.SCHEMA_MISSING, Failure.SCHEMA_MISSING]
+
+
+@pytest.mark.parametrize("dialect", [POSTGRESQL, MYSQL, SQLITE])
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (OSError("broken"), Failure.LOST),
+        (ConnectionResetError(104, "reset by peer"), Failure.LOST),
+        (BrokenPipeError(), Failure.LOST),
+        (TimeoutError(), Failure.UNANSWERED),
+        (wrapped(ConnectionResetError()), Failure.LOST),
+        (wrapped(TimeoutError()), Failure.UNANSWERED),
+        (wrapped(RuntimeError("gone"), invalidated=True), Failure.LOST),
+    ],
+)
+def test_trouble_with_the_connection_leaves_the_outcome_open(
+    dialect: Any, error: Exception, failure: Failure
+) -> None:
+    """With a statement under way; before there was one, nothing was sent."""
+    assert classify(error, dialect, sent=True) is failure
+    assert classify(error, dialect, sent=False) is Failure.UNREACHABLE
+
+
+@pytest.mark.parametrize("dialect", [POSTGRESQL, MYSQL, SQLITE])
+def test_an_operating_systems_error_behind_a_drivers_counts(dialect: Any) -> None:
+    """The driver wrapped it in an error without a code."""
+    error = RuntimeError("connection lost")
+    error.__cause__ = ConnectionResetError()
+
+    assert classify(wrapped(error), dialect, sent=True) is Failure.LOST
+    assert classify(wrapped(error), dialect, sent=False) is Failure.UNREACHABLE
+
+
+@pytest.mark.parametrize("dialect", [POSTGRESQL, MYSQL, SQLITE])
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError(), RuntimeError("text"), RuntimeError("1062"), InvalidRequestError("no")],
+)
+def test_what_has_no_code_is_something_else(dialect: Any, error: Exception) -> None:
+    """No text is taken for a code."""
+    assert classify(error, dialect, sent=True) is Failure.OTHER
+    assert classify(error, dialect, sent=False) is Failure.OTHER
+
+
+def test_a_full_pool_passes() -> None:
+    """SQLAlchemy's own TimeoutError is not the builtin one: nothing was sent, and it may pass."""
+    error = PoolTimeoutError("QueuePool limit of size 5 overflow 0 reached")
+    failure = classify(error, POSTGRESQL, sent=False)
+
+    result = database_error(error, failure, POSTGRESQL, "t", outcome_unknown=False)
+
+    assert failure is Failure.OTHER
+    assert (result.transient, result.outcome_unknown) == (True, False)
+    assert "QueuePool limit" in str(result)
+
+
+@pytest.mark.parametrize(("dialect", "error", "failure"), CASES)
+def test_the_error_to_raise_says_what_the_failure_means(
+    dialect: Any, error: Exception, failure: Failure
+) -> None:
+    """It keeps SQLAlchemy's error as its cause, and begins with the driver's class."""
+    cause = wrapped(error)
+
+    result = database_error(cause, failure, dialect, "odd table", outcome_unknown=False)
+
+    assert result.__cause__ is cause
+    assert result.transient == (failure in TRANSIENT)
+    assert not result.outcome_unknown
+    if failure is Failure.SCHEMA_MISSING:
+        assert str(result).startswith("the table 'odd table' is missing or outdated: run `alembic")
+        assert "alembic upgrade head" in str(result)
+        assert "sessionstore_sql.migrate.upgrade" in str(result)
+    else:
+        assert str(result).startswith(f"{type(error).__name__}: ")
+
+
+def test_an_error_without_a_text_is_named() -> None:
+    """Some have none."""
+    result = database_error(
+        TimeoutError(), Failure.UNANSWERED, POSTGRESQL, "t", outcome_unknown=True
+    )
+
+    assert str(result) == "TimeoutError"
+    assert result.outcome_unknown
+
+
+def chain_of(error: BaseException) -> list[BaseException]:
+    """Return ``error`` and everything it leads to."""
+    found: list[BaseException] = []
+    pending: list[Any] = [error]
+    while pending:
+        current = pending.pop()
+        if isinstance(current, BaseException) and current not in found:
+            found.append(current)
+            pending += [current.__cause__, current.__context__, getattr(current, "orig", None)]
+    return found
+
+
+def shown_by(error: BaseException) -> str:
+    """Return whatever a log or an error tracker could print of ``error``."""
+    shown = ["".join(traceback.format_exception(error))]
+    for each in chain_of(error):
+        shown += [str(each), repr(each), repr(each.args), repr(getattr(each, "__dict__", None))]
+        shown += [repr(getattr(each, name, None)) for name in ("detail", "hint", "params", "where")]
+        shown.append(repr(getattr(getattr(each, "diag", None), "message_detail", None)))
+    return "\n".join(shown)
+
+
+def test_the_way_of_looking_finds_secrets() -> None:
+    """Without redaction, each of the places does show the value."""
+    errors = [
+        wrapped(RuntimeError()),
+        from_asyncpg("23505", detail=f"Key (id)=({SECRET})"),
+        from_asyncpg("23505", where=SECRET),
+        from_pymysql(1062, f"Duplicate entry '{SECRET}' for key 't.PRIMARY'"),
+    ]
+
+    assert [SECRET in shown_by(error) for error in errors] == [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("dialect", "error"),
+    [
+        (POSTGRESQL, from_asyncpg("23505", "duplicate key", detail=f"Key (id)=({SECRET}) exists.")),
+        (POSTGRESQL, from_asyncpg("23502", "null value", detail=f"Failing row ({SECRET}).")),
+        (POSTGRESQL, from_asyncpg("22000", "odd", where=SECRET, hint=SECRET)),
+        (POSTGRESQL, from_asyncpg("22000", "odd", internal_query=SECRET)),
+        (POSTGRESQL, from_psycopg("23505", f"duplicate key\nDETAIL:  Key (id)=({SECRET}) exists.")),
+        # As log_parameter_max_length_on_error makes PostgreSQL 13 and later answer.
+        (POSTGRESQL, from_psycopg("22P02", f"no\nCONTEXT:  unnamed portal: $1 = '{SECRET}'")),
+        (MYSQL, from_pymysql(1062, f"Duplicate entry '{SECRET}' for key 't.PRIMARY'")),
+        (MYSQL, from_asyncmy(1062, f"Duplicate entry '{SECRET}' for key 't.PRIMARY'")),
+        (MYSQL, from_pymysql(1062, f"Duplicate entry 'a'b\n{SECRET}\\'' for key 't.PRIMARY'")),
+        (MYSQL, from_pymysql(1064, f"You have an error near '{SECRET}')' at line 1")),
+        (MYSQL, from_pymysql(1064, f"You have an error near '{SECRET.upper()}')' at line 1")),
+        (SQLITE, from_sqlite(sqlite3.SQLITE_BUSY, "database is locked")),
+    ],
+)
+def test_no_bound_value_is_left(dialect: Any, error: Exception) -> None:
+    """In no text, argument or attribute, from our error to the driver's own."""
+    cause = wrapped(error)
+    failure = classify(cause, dialect, sent=True)
+
+    result = database_error(cause, failure, dialect, "t", outcome_unknown=False)
+
+    shown = shown_by(result)
+    assert SECRET not in shown
+    assert SECRET.upper() not in shown
+    assert cause.params is None
+    assert cause.hide_parameters
+
+
+@pytest.mark.parametrize(
+    ("dialect", "make", "code", "message"),
+    [
+        (POSTGRESQL, from_asyncpg, "23505", 'duplicate key violates "t_pkey"'),
+        (MYSQL, from_pymysql, 1146, "Table 'db.t' doesn't exist"),
+        (MYSQL, from_pymysql, 1213, "Deadlock found when trying to get lock"),
+        (SQLITE, from_sqlite, sqlite3.SQLITE_BUSY, "database is locked"),
+    ],
+)
+def test_what_an_operator_needs_is_left(
+    dialect: Any, make: Callable[..., Exception], code: Any, message: str
+) -> None:
+    """The primary message names tables and constraints, and stays; codes stay too."""
+    error = make(code, message)
+
+    redact(wrapped(error), dialect)
+
+    assert message in str(error)
+    assert getattr(error, "sqlstate", None) == code or code in (
+        error.args[0],
+        getattr(error, "sqlite_errorcode", None),
+    )
+
+
+def test_psycopgs_result_is_forgotten() -> None:
+    """The result behind ``diag`` holds the DETAIL line."""
+    error: Any = psycopg.errors.UniqueViolation("duplicate key", info={68: SECRET.encode()})
+    assert SECRET.encode() in error._info.values()
+
+    redact(wrapped(error), POSTGRESQL)
+
+    assert error._info is None
+    assert error.diag.message_detail is None
+
+
+def test_errors_of_sqlalchemy_without_a_driver_are_redacted() -> None:
+    """A value that could not be bound is in the parameters of a ``StatementError``."""
+    error = StatementError("a value is required", "UPDATE t", {"state": SECRET}, ValueError("no"))
+
+    redact(error, MYSQL)
+
+    assert SECRET not in shown_by(error)
+
+
+@pytest.mark.parametrize("attribute", ["__cause__", "__context__"])
+def test_a_cyclic_chain_ends(attribute: str) -> None:
+    """Errors can lead to each other; each is redacted once."""
+    first = from_pymysql(1062, f"Duplicate entry '{SECRET}' for key 'a'")
+    second = from_pymysql(1062, f"Duplicate entry '{SECRET}' for key 'b'")
+    setattr(first, attribute, second)
+    setattr(second, attribute, first)
+
+    redact(first, MYSQL)
+
+    assert SECRET not in repr(first) + repr(second)
+
+
+def test_a_long_chain_is_redacted_to_its_end() -> None:
+    """Through causes and contexts, in whatever order, without recursion."""
+    last: BaseException = from_pymysql(1062, f"Duplicate entry '{SECRET}' for key 'a'")
+    error = last
+    for number in range(5_000):
+        outer = RuntimeError()
+        if number % 2:
+            outer.__cause__ = error
+        else:
+            outer.__context__ = error
+        error = outer
+
+    redact(error, MYSQL)
+
+    assert SECRET not in repr(last)

@@ -1,0 +1,350 @@
+"""Lanes: many waiting calls, one batch, and each call's own contract."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+
+import pytest
+
+from sessionstore_sql import lanes
+from sessionstore_sql.calls import Loaded
+from sessionstore_sql.dialects.base import Row
+from sessionstore_sql.errors import DatabaseError
+from sessionstore_sql.lanes import Lane, LoadLane
+
+pytestmark = pytest.mark.anyio
+
+
+class Statements:
+    """Statements that wait until they are let go, and what was asked of them."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.alone: list[str] = []
+        self.batches: list[list[str]] = []
+        self.unanswered: set[str] = set()
+        self.batch_error: BaseException | None = None
+        self.bad: set[str] = set()
+
+    def call(self, name: str) -> Callable[[], Awaitable[str]]:
+        """Return a call that is made alone."""
+
+        async def alone() -> str:
+            self.alone.append(name)
+            await self.gate.wait()
+            if name in self.bad:
+                raise DatabaseError(f"{name} is bad")
+            return f"{name} alone"
+
+        return alone
+
+    async def batch(self, rows: Sequence[Row]) -> Mapping[bytes, str]:
+        """Make a batch of calls."""
+        names = [row.key.decode() for row in rows]
+        self.batches.append(names)
+        await self.gate.wait()
+        if self.batch_error is not None:
+            raise self.batch_error
+        if self.bad & set(names):
+            raise DatabaseError("one of them is bad")
+        return {name.encode(): f"{name} together" for name in names if name not in self.unanswered}
+
+
+@pytest.fixture
+async def statements() -> Statements:
+    """Statements of this test."""
+    return Statements()
+
+
+@pytest.fixture
+async def lane(statements: Statements) -> Lane[str]:
+    """A lane that nobody uses yet."""
+    return Lane(statements.batch)
+
+
+def ask(
+    lane: Lane[str], statements: Statements, name: str, state: bytes = b""
+) -> asyncio.Task[str]:
+    """Ask in a task of its own."""
+    row = Row(name.encode(), state=state)
+    return asyncio.ensure_future(lane.ask(row, statements.call(name)))
+
+
+async def settle() -> None:
+    """Let every task run until it waits."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_an_idle_lane_makes_a_call_at_once(lane: Lane[str], statements: Statements) -> None:
+    """In the caller's own task: no other is started."""
+    statements.gate.set()
+    tasks = asyncio.all_tasks()
+    answer = await lane.ask(Row(b"a"), statements.call("a"))
+    assert answer == "a alone"
+    assert asyncio.all_tasks() == tasks
+    assert statements.batches == []
+
+
+async def test_calls_that_wait_are_answered_together(
+    lane: Lane[str], statements: Statements
+) -> None:
+    """One statement is under way; the next answers all that came meanwhile, each its own."""
+    asked = [ask(lane, statements, name) for name in "abcd"]
+    await settle()
+    assert (statements.alone, statements.batches) == (["a"], [])
+    await settle()
+    statements.gate.set()
+    assert await asyncio.gather(*asked) == ["a alone", "b together", "c together", "d together"]
+    assert statements.batches == [["b", "c", "d"]]
+
+
+async def test_a_batch_never_changes_one_session_twice(
+    lane: Lane[str], statements: Statements
+) -> None:
+    """Of two calls for one id, the later one waits for the next batch."""
+    asked = [ask(lane, statements, name) for name in ("first", "a", "b", "a", "c", "a", "c")]
+    await settle()
+    statements.gate.set()
+    await asyncio.gather(*asked)
+    assert statements.batches == [["a", "b", "c"], ["a", "c"]]
+    assert statements.alone == ["first", "a"]
+
+
+async def test_loads_of_one_session_share_a_row(statements: Statements) -> None:
+    """Reading is not changing."""
+
+    async def load(rows: Sequence[Row]) -> Mapping[bytes, Loaded]:
+        await statements.batch(rows)
+        return {row.key: (row.key, timedelta(1)) for row in rows}
+
+    async def alone() -> Loaded:
+        await statements.gate.wait()
+        return None
+
+    lane = LoadLane(load)
+    asked = [asyncio.ensure_future(lane.ask(Row(key), alone)) for key in (b"0", b"a", b"b", b"a")]
+    await settle()
+    statements.gate.set()
+    answers = await asyncio.gather(*asked)
+    assert statements.batches == [["a", "b"]]
+    assert [answer and answer[0] for answer in answers] == [None, b"a", b"b", b"a"]
+
+
+async def test_what_a_batch_leaves_is_made_alone(lane: Lane[str], statements: Statements) -> None:
+    """The others have their answers already."""
+    statements.unanswered = {"b"}
+    asked = [ask(lane, statements, name) for name in "0abc"]
+    await settle()
+    statements.gate.set()
+    answers = await asyncio.gather(*asked)
+    assert answers == ["0 alone", "a together", "b alone", "c together"]
+
+
+async def test_a_bad_record_fails_alone(lane: Lane[str], statements: Statements) -> None:
+    """A batch that fails is made again call by call."""
+    statements.bad = {"b"}
+    asked = [ask(lane, statements, name) for name in "0abc"]
+    await settle()
+    statements.gate.set()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["0 alone", "a alone", "b is bad", "c alone"]
+
+
+async def test_a_failed_connection_fails_everyone_once(
+    lane: Lane[str], statements: Statements
+) -> None:
+    """Making the calls one by one would only meet the same."""
+    statements.batch_error = DatabaseError("gone", outcome_unknown=True, connection_failed=True)
+    asked = [ask(lane, statements, name) for name in "0abc"]
+    await settle()
+    statements.gate.set()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["0 alone", "gone", "gone", "gone"]
+    assert statements.alone == ["0"]
+
+
+async def test_a_batch_that_fails_for_whatever_reason_is_made_call_by_call(
+    lane: Lane[str], statements: Statements
+) -> None:
+    """A listener of the host's may not like one of its calls; the lane goes on."""
+    statements.batch_error = ZeroDivisionError()
+    asked = [ask(lane, statements, name) for name in "0ab"]
+    await settle()
+    statements.gate.set()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert answers == ["0 alone", "a alone", "b alone"]
+    assert await ask(lane, statements, "z") == "z alone"
+
+
+async def test_a_cancelled_first_caller_leaves_the_others_served(
+    lane: Lane[str], statements: Statements
+) -> None:
+    """Its statement is its own; what waits is answered by another."""
+    asked = [ask(lane, statements, name) for name in "abc"]
+    await settle()
+    asked[0].cancel()
+    await settle()
+    statements.gate.set()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert answers[1:] == ["b together", "c together"]
+
+
+async def test_a_caller_cancelled_while_waiting_is_left_out(
+    lane: Lane[str], statements: Statements
+) -> None:
+    """Its call is never made."""
+    asked = [ask(lane, statements, name) for name in "abcd"]
+    await settle()
+    asked[2].cancel()
+    await settle()
+    statements.gate.set()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(answers[2], asyncio.CancelledError)
+    assert statements.batches == [["b", "d"]]
+
+
+async def test_a_caller_cancelled_in_a_batch_takes_nobody_along(statements: Statements) -> None:
+    """The batch goes on; the others get their answers."""
+    first = asyncio.Event()
+    lane = Lane(statements.batch)
+
+    async def quick() -> str:
+        await first.wait()
+        return "quick"
+
+    opener = asyncio.ensure_future(lane.ask(Row(b"0"), quick))
+    asked = [ask(lane, statements, name) for name in "abc"]
+    await settle()
+    first.set()
+    await settle()
+    assert statements.batches == [["a", "b", "c"]]
+    asked[1].cancel()
+    await settle()
+    statements.gate.set()
+    answers = await asyncio.gather(opener, *asked, return_exceptions=True)
+    assert isinstance(answers[2], asyncio.CancelledError)
+    assert [answers[0], answers[1], answers[3]] == ["quick", "a together", "c together"]
+
+
+async def test_batches_are_bounded_by_rows(
+    lane: Lane[str], statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that came first go first."""
+    monkeypatch.setattr(lanes, "MAX_ROWS", 2)
+    asked = [ask(lane, statements, name) for name in "0abcde"]
+    await settle()
+    statements.gate.set()
+    await asyncio.gather(*asked)
+    assert statements.batches == [["a", "b"], ["c", "d"]]
+    assert statements.alone == ["0", "e"]
+
+
+async def test_batches_are_bounded_by_bytes(lane: Lane[str], statements: Statements) -> None:
+    """A state larger than a batch goes alone at once; others fill batches in order."""
+    half = b"x" * (lanes.MAX_BYTES // 2)
+    asked = [ask(lane, statements, "0")]
+    asked += [ask(lane, statements, name, half) for name in "abcd"]
+    asked += [ask(lane, statements, "large", half * 3)]
+    await settle()
+    assert statements.alone == ["0", "large"]
+    await settle()
+    statements.gate.set()
+    await asyncio.gather(*asked)
+    assert statements.batches == [["a", "b"], ["c", "d"]]
+
+
+async def test_batches_of_loads_adapt_to_the_sizes_seen() -> None:
+    """Large states seen make small batches; small ones, in time, large batches again."""
+    size = 0
+    batches: list[int] = []
+
+    async def load(rows: Sequence[Row]) -> Mapping[bytes, Loaded]:
+        batches.append(len(rows))
+        return {row.key: (b"x" * size, timedelta(1)) for row in rows}
+
+    async def alone() -> Loaded:
+        await asyncio.sleep(0)
+        return None
+
+    lane = LoadLane(load)
+
+    async def ask_many() -> int:
+        batches.clear()
+        await asyncio.gather(*(lane.ask(Row(b"%d" % n), alone) for n in range(300)))
+        return max(batches)
+
+    before = await ask_many()
+    size = lanes.MAX_LOADED_BYTES // 2
+    await ask_many()
+    large = await ask_many()
+    size = 100
+    small = [await ask_many() for _ in range(20)][-1]
+    assert before < lanes.MAX_ROWS
+    assert large == 2
+    assert small == lanes.MAX_ROWS
+
+
+async def test_a_lane_has_a_bound(
+    lane: Lane[str], statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call too many is refused at once, as transient."""
+    monkeypatch.setattr(lanes, "MAX_WAITING", 3)
+    asked = [ask(lane, statements, name) for name in "0abc"]
+    await settle()
+    with pytest.raises(DatabaseError) as caught:
+        await lane.ask(Row(b"d"), statements.call("d"))
+    assert caught.value.transient
+    await settle()
+    statements.gate.set()
+    assert len(await asyncio.gather(*asked)) == 4
+
+
+async def test_a_statement_that_waits_for_a_lock_does_not_stop_the_lane(
+    lane: Lane[str], statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others are served by another statement; the slow one still gets its answer."""
+    monkeypatch.setattr(lanes, "PATIENCE", 0.001)
+    unlocked = asyncio.Event()
+
+    async def locked() -> str:
+        await unlocked.wait()
+        return "at last"
+
+    slow = asyncio.ensure_future(lane.ask(Row(b"slow"), locked))
+    statements.gate.set()
+    assert await ask(lane, statements, "a") == "a alone"
+    assert await asyncio.gather(*(ask(lane, statements, name) for name in "bcd"))
+    assert not slow.done()
+    unlocked.set()
+    assert await slow == "at last"
+
+
+async def test_few_statements_are_under_way_at_once(
+    lane: Lane[str], statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all are slow, the rest waits rather than take every connection."""
+    monkeypatch.setattr(lanes, "PATIENCE", 0.0001)
+    monkeypatch.setattr(lanes, "MAX_ROWS", 1)
+    asked = [ask(lane, statements, str(number)) for number in range(20)]
+    for _ in range(200):
+        await asyncio.sleep(0.0001)
+    assert len(statements.alone) == lanes.MAX_AT_ONCE
+    await settle()
+    statements.gate.set()
+    assert len(await asyncio.gather(*asked)) == 20
+
+
+async def test_drain_waits_for_those_who_wait(lane: Lane[str], statements: Statements) -> None:
+    """After it, every call has its answer, and no task of the lane is left."""
+    tasks = asyncio.all_tasks()
+    asked = [ask(lane, statements, name) for name in "0abc"]
+    await settle()
+    asyncio.get_running_loop().call_later(0.01, statements.gate.set)
+    await lane.drain()
+    await settle()
+    assert all(task.done() for task in asked)
+    assert asyncio.all_tasks() == tasks
