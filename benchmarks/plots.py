@@ -1,0 +1,96 @@
+"""Bar charts in SVG, written by hand: the only dependency is a browser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+from benchmarks.report import headline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from benchmarks.growth import Growth
+    from benchmarks.measuring import Comparison
+    from benchmarks.options import Options
+
+_WIDTH, _LABELS, _VALUES = 760, 220, 90
+_BAR, _GAP, _TOP = 18, 8, 56
+_OURS, _OTHERS = "#1f6feb", "#8b949e"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One line of a chart."""
+
+    label: str
+    value: float
+    ours: bool
+
+
+def write_plots(
+    folder: Path,
+    comparisons: Sequence[Comparison],
+    growths: Sequence[Growth],
+    options: Options,
+    baseline: str,
+) -> None:
+    """Write a chart for each database and operation, and one of growth for each database."""
+    folder.mkdir(parents=True, exist_ok=True)
+    callers = headline(options.callers)
+    for comparison in comparisons:
+        for operation in options.operations:
+            figures = comparison.figures.get((operation, callers), {})
+            bars = [
+                Bar(name, mine.median("throughput"), name.startswith(baseline))
+                for name, mine in figures.items()
+            ]
+            bars.sort(key=lambda bar: -bar.value)
+            title = f"{comparison.database}: {operation.value}, {callers} callers"
+            note = f"operations per second, median of {options.rounds}; {_short(comparison)}"
+            path = folder / f"{comparison.database}-{operation.value}.svg"
+            path.write_text(bar_chart(title, note, bars), encoding="utf-8")
+    for growth in growths:
+        bars = [
+            Bar(f"{operation.value}, {size:,} sessions", figures.median("throughput"), ours=True)
+            for (operation, number), by_size in growth.figures.items()
+            if number == callers
+            for size, figures in by_size.items()
+        ]
+        chart = bar_chart(f"{growth.database}: growth, {callers} callers", "ops per second", bars)
+        (folder / f"{growth.database}-growth.svg").write_text(chart, encoding="utf-8")
+
+
+def bar_chart(title: str, note: str, bars: Sequence[Bar]) -> str:
+    """Return horizontal bars, each with its label and value, as an SVG document."""
+    height = _TOP + len(bars) * (_BAR + _GAP) + _GAP
+    longest = max((bar.value for bar in bars), default=0) or 1
+    room = _WIDTH - _LABELS - _VALUES
+    size = f'viewBox="0 0 {_WIDTH} {height}"'
+    font = 'font-family="system-ui, sans-serif" font-size="13"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" {font}>',
+        f"<title>{escape(title)}</title>",
+        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<text x="12" y="22" font-size="16" font-weight="600">{escape(title)}</text>',
+        f'<text x="12" y="42" fill="#57606a" font-size="12">{escape(note)}</text>',
+    ]
+    for index, bar in enumerate(bars):
+        y = _TOP + index * (_BAR + _GAP)
+        middle = y + _BAR - 5
+        width = max(1.0, bar.value / longest * room)
+        colour = _OURS if bar.ours else _OTHERS
+        weight = "600" if bar.ours else "400"
+        style = f'y="{middle}" text-anchor="end" font-weight="{weight}"'
+        parts += [
+            f'<text x="{_LABELS - 8}" {style}>{escape(bar.label)}</text>',
+            f'<rect x="{_LABELS}" y="{y}" width="{width:.1f}" height="{_BAR}" fill="{colour}"/>',
+            f'<text x="{_LABELS + width + 6:.1f}" y="{middle}">{bar.value:,.0f}</text>',
+        ]
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _short(comparison: Comparison) -> str:
+    return comparison.about["version"].partition("(")[0].strip()

@@ -1,0 +1,176 @@
+"""What removing expired sessions costs: ``python -m benchmarks.purge``.
+
+Per row, in tables of different sizes, at the first batches and at the last; and what loads pay
+while it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.databases import DATABASES, about, fresh_database, settle
+from benchmarks.measuring import progress
+from benchmarks.options import comma_separated, integers
+from benchmarks.peer import NotRunError, percentiles
+from benchmarks.report import machine, table_of
+from benchmarks.seeding import create_session_table, fill_session_table
+from benchmarks.workload import session_id
+from sessionstore_sql import SessionId, SQLSessionStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.databases import Target
+
+BATCH = 1_000
+SIZES = (1_000, 100_000, 1_000_000)
+LARGEST = 5_000_000
+READERS = 8
+LOOK = 10
+"""Batches that count as the first, and as the last."""
+_QUIET_SECONDS = 3.0
+_ENOUGH = 500
+"""Loads, for a p99 of them: a small table is empty before there are so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """How a table of expired sessions was emptied."""
+
+    rows: int
+    seconds: list[float]
+    """For each batch."""
+    quiet: list[float]
+    """Latencies of loads before it."""
+    busy: list[float]
+    """And while it went on."""
+
+    @property
+    def first(self) -> float:
+        """Seconds per row at the first batches."""
+        return statistics.median(self.seconds[:LOOK]) / BATCH
+
+    @property
+    def last(self) -> float:
+        """Seconds per row at the last."""
+        return statistics.median(self.seconds[-LOOK:]) / BATCH
+
+
+async def measure_purge(target: Target, rows: int) -> Purge:
+    """Fill a table with ``rows`` expired sessions beside the live ones, and purge it."""
+    table = f"purge_{rows}"
+    progress(f"{target.database}: a table of {rows:,} expired sessions")
+    await create_session_table(target, table)
+    await fill_session_table(target, table, target.sessions)
+    await fill_session_table(target, table, rows, expired=True, first=target.sessions)
+    await settle(target)
+    options = {"pool_size": target.pool}
+    async with (
+        # Purges usually run in a process of their own; here, at least on connections of theirs.
+        SQLSessionStore(target.url, table=table, engine_options=options) as store,
+        SQLSessionStore(target.url, table=table, engine_options={"pool_size": 1}) as purger,
+    ):
+        await _load_for(store, target.sessions, asyncio.create_task(asyncio.sleep(0.5)))
+        quiet = await _load_for(
+            store, target.sessions, asyncio.create_task(asyncio.sleep(_QUIET_SECONDS))
+        )
+        progress(f"{target.database}: purging {rows:,}")
+        purging = asyncio.create_task(_purge_all(purger))
+        busy = await _load_for(store, target.sessions, purging)
+        seconds = await purging
+    return Purge(rows, seconds, quiet, busy)
+
+
+async def _purge_all(store: SQLSessionStore) -> list[float]:
+    """Purge batch after batch; return how long each full one took."""
+    seconds: list[float] = []
+    removed = BATCH
+    while removed == BATCH:
+        started = time.perf_counter()
+        removed = await store.delete_expired(BATCH)
+        if removed == BATCH:
+            seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+async def _load_for(
+    store: SQLSessionStore, sessions: int, other: asyncio.Task[object] | asyncio.Task[list[float]]
+) -> list[float]:
+    """Let readers load live sessions until ``other`` is done; return their latencies."""
+    latencies: list[float] = []
+
+    async def reader() -> None:
+        while not other.done():
+            number = random.randrange(sessions)
+            started = time.perf_counter()
+            assert await store.load(SessionId(session_id(number))) is not None
+            latencies.append(time.perf_counter() - started)
+
+    await asyncio.gather(*(reader() for _ in range(READERS)))
+    return latencies
+
+
+def report(purges: Sequence[Purge]) -> str:
+    """Return a line for each size."""
+    headings = ("rows", "us/row first", "us/row last", "last/first")
+    rows: list[Sequence[str]] = [
+        (*headings, "load p50 ms", "while purging", "load p99 ms", "while purging", "p99 ratio")
+    ]
+    for each in purges:
+        (quiet50, quiet99), (busy50, busy99) = percentiles(each.quiet), percentiles(each.busy)
+        enough = len(each.busy) >= _ENOUGH
+        rows.append(
+            (
+                f"{each.rows:,}",
+                f"{each.first * 1e6:.1f}",
+                f"{each.last * 1e6:.1f}",
+                f"{each.last / each.first:.2f}",
+                f"{quiet50 * 1e3:.2f}",
+                f"{busy50 * 1e3:.2f}",
+                f"{quiet99 * 1e3:.2f}",
+                f"{busy99 * 1e3:.2f}" if enough else "-",
+                f"{busy99 / quiet99:.2f}" if enough else "-",
+            )
+        )
+    return "\n".join(table_of(rows))
+
+
+async def run(databases: Sequence[str], sizes: Sequence[int], live: int, pool: int) -> None:
+    """Measure and print."""
+    for name, value in machine().items():
+        print(f"{name}: {value}")
+    print(f"batches of {BATCH:,}, {live:,} live sessions, {READERS} readers\n")
+    for database in databases:
+        print(f"== {database} ==\n")
+        try:
+            async with fresh_database(database, pool=pool, sessions=live) as target:
+                for name, value in (await about(target)).items():
+                    print(f"  {name}: {value}")
+                purges = [await measure_purge(target, size) for size in sizes]
+                print("\n" + report(purges) + "\n")
+        except NotRunError as reason:
+            print(f"  not run: {reason}\n")
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.purge", description=__doc__)
+    add = parser.add_argument
+    add("--databases", type=comma_separated(DATABASES), default=DATABASES)
+    add("--rows", type=integers, default=SIZES, help="sizes of the tables")
+    add("--rows-5m", action="store_true", help="five million rows too")
+    add("--live", type=int, default=20_000, help="live sessions, which the readers load")
+    add("--pool", type=int, default=4)
+    given = parser.parse_args()
+    sizes = (*given.rows, *((LARGEST,) if given.rows_5m else ()))
+    asyncio.run(run(given.databases, sizes, given.live, given.pool))
+
+
+if __name__ == "__main__":
+    main()
