@@ -348,3 +348,63 @@ async def test_drain_waits_for_those_who_wait(lane: Lane[str], statements: State
     await settle()
     assert all(task.done() for task in asked)
     assert asyncio.all_tasks() == tasks
+
+
+async def test_two_callers_of_one_session_wait_for_the_same_batch_of_one(
+    lane: Lane[str], statements: Statements
+) -> None:
+    """A batch of one session is made alone, and its errors reach its caller."""
+    statements.bad = {"a"}
+    asked = [ask(lane, statements, name) for name in "0a"]
+    await settle()
+    statements.gate.set()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["0 alone", "a is bad"]
+
+
+async def test_callers_cancelled_as_their_calls_are_made_alone(
+    lane: Lane[str], statements: Statements
+) -> None:
+    """Before it starts, the call is dropped; once it runs, it runs to its end unheard."""
+    statements.unanswered = {"a", "b", "c"}
+    asked = [ask(lane, statements, name) for name in "0abc"]
+    await settle()
+    statements.gate.set()
+    await asked[0]
+    statements.gate.clear()
+    asked[1].cancel()
+    await settle()
+    asked[2].cancel()
+    await settle()
+    statements.gate.set()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers[1:3]] == [asyncio.CancelledError] * 2
+    assert answers[3] == "c alone"
+    await lane.drain()
+
+
+async def test_the_end_of_the_loop_is_the_end_of_those_who_wait(statements: Statements) -> None:
+    """A lane whose task is cancelled, as at shutdown, leaves no caller without an answer."""
+    lane = Lane(statements.batch)
+    asked = [ask(lane, statements, name) for name in "0abc"]
+    await settle()
+    asked[0].cancel()
+    await settle()
+    (serving,) = lane._tasks
+    serving.cancel()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [asyncio.CancelledError] * 4
+
+
+async def test_a_call_made_alone_that_is_cancelled_cancels_its_caller(
+    lane: Lane[str], statements: Statements
+) -> None:
+    """And with an answer that nobody waits for any more, nothing happens."""
+    asked = [ask(lane, statements, name) for name in "0a"]
+    await settle()
+    asked[0].cancel()
+    await settle()
+    (serving,) = lane._tasks
+    serving.cancel()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [asyncio.CancelledError] * 2

@@ -263,7 +263,19 @@ BROKEN = {
         """,
         "test_errors_show_neither_id_nor_state",
     ),
+    "UnexpectedErrors": (
+        """
+        async def delete(self, session_id):
+            raise RuntimeError("deadlock")
+        """,
+        "test_one_of_many_deletes_wins",
+    ),
 }
+
+NO_BACKEND = """
+class TestNoBackend(SessionStorageBackendContract):
+    pass
+"""
 
 
 @cache
@@ -272,8 +284,9 @@ def failed_tests() -> dict[str, set[str]]:
 
     Returns the names of the tests that failed, by the class of the backend.
     """
-    source = [HEADER, TEST_CLASS.format(name="MemoryBackend")]
-    selected = ["TestMemoryBackend"]
+    source = [HEADER, NO_BACKEND, TEST_CLASS.format(name="MemoryBackend")]
+    without_backend = "test_load_of_an_unknown_id_is_none"
+    selected = ["TestMemoryBackend", f"TestNoBackend::{without_backend}"]
     for name, (methods, expected) in BROKEN.items():
         source += [f"class {name}(MemoryBackend):", dedent(methods, "    ")]
         source.append(TEST_CLASS.format(name=name))
@@ -316,3 +329,8 @@ def test_a_broken_backend_fails(name: str) -> None:
     _, expected = BROKEN[name]
 
     assert expected in failed_tests().get(name, set())
+
+
+def test_a_class_without_a_backend_is_an_error() -> None:
+    """Forgetting the fixture does not pass for keeping the contract."""
+    assert "NoBackend" in failed_tests()
