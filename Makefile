@@ -7,6 +7,9 @@ VENV ?= .venv
 MATRIX_PYTHON ?= $(PYTHON)
 MATRIX_VENV ?= .venv-matrix
 
+# The peers bring what they need, which is no business of the tests.
+BENCH_VENV ?= .venv-bench
+
 EXTRAS := asyncpg,psycopg,mysql,asyncmy,sqlite,testing
 BIN := $(VENV)/bin
 MATRIX_BIN := $(MATRIX_VENV)/bin
@@ -17,7 +20,7 @@ NEED_311 := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or 
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint format types migrations-check coverage build check-wheel clean
+.PHONY: help demo test test-matrix lint format types migrations-check coverage bench build check-wheel clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +57,9 @@ coverage: $(VENV)/.dev $(MATRIX_VENV)/.dev ## Require that the tests reach every
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+bench: $(BENCH_VENV)/.bench ## Compare with peers; make bench ARGS=--quick; see benchmarks/README.md
+	$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
+
 build: $(VENV)/.dev ## Build the sdist and, from it, the wheel into dist/
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
@@ -82,6 +88,14 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 $(MATRIX_VENV)/.dev: pyproject.toml | $(MATRIX_BIN)/python
 	$(MATRIX_BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	$(MATRIX_BIN)/python $(PIP_INSTALL) --editable '.[$(EXTRAS)]' --group dev 'sqlalchemy<2.1'
+	@touch $@
+
+$(BENCH_VENV)/.bench: pyproject.toml
+	@$(PYTHON) -c '$(NEED_311)'
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	$(BENCH_VENV)/bin/python $(PIP_INSTALL) --editable '.[$(EXTRAS)]' --group bench
+	-cd benchmarks/node && npm install --no-package-lock
 	@touch $@
 
 $(BIN)/python:
