@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import random
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeAlias, Type
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 from sqlalchemy.util import greenlet_spawn
 
 from sessionstore_sql.dialects import Failure
@@ -93,6 +94,8 @@ class PooledExecutor:
         self._pool: Pool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn: AbstractAsyncContextManager[None] = nullcontext()
+        self._connections = 0
+        self._under_way = 0
 
     async def run(
         self,
@@ -112,8 +115,7 @@ class PooledExecutor:
             attempts += 1
             attempt = _Attempt(self, work)
             try:
-                async with self._turn:
-                    result = await greenlet_spawn(attempt)
+                result = await self._make(attempt)
                 if lost is None or is_conclusive(result):
                     return result
                 failed = lost
@@ -139,6 +141,19 @@ class PooledExecutor:
         raised.connection_failed |= failed.before_sending
         raise raised
 
+    async def _make(self, attempt: _Attempt[Result]) -> Result:
+        self._under_way += 1
+        try:
+            async with self._turn:
+                result = await greenlet_spawn(attempt)
+        finally:
+            self._under_way -= 1
+        if self._under_way >= self._connections:
+            # Somebody waits for the connection just returned. Without a pause, a caller that asks
+            # again at once would take it back, again and again, and the others starve.
+            await asyncio.sleep(0)
+        return result
+
     def _require_own_loop(self) -> None:
         """Raise ``RuntimeError`` where the pool's connections belong to another event loop.
 
@@ -153,6 +168,8 @@ class PooledExecutor:
                 "engine between loops, or make it with poolclass=NullPool"
             )
         self._loop, self._pool = loop, pool
+        self._connections = pool.size() if isinstance(pool, QueuePool) else sys.maxsize
+        self._under_way = 0
         # One connection for everybody, as of an in-memory database: the end of one call's
         # transaction would be the end of another's.
         self._turn = asyncio.Lock() if isinstance(pool, StaticPool) else nullcontext()

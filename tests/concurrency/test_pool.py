@@ -40,3 +40,19 @@ async def test_a_thousand_calls_share_five_connections(make_store: StoreMaker) -
     assert max(in_use) <= 5
     assert len(connected) <= 5
     assert connections_in_use(store) == 0
+
+
+async def test_nobody_starves_who_waits_for_a_connection(make_store: StoreMaker) -> None:
+    """Callers that ask again and again take turns, and nobody keeps the connections."""
+    store = await make_store(engine_options={"pool_size": 2, "max_overflow": 0})
+    served: list[int] = []
+
+    async def ask_again_and_again(caller: int) -> None:
+        for _ in range(20):
+            # Never coalesced: each needs a connection of its own.
+            await store.delete_expired(batch_size=1)
+            served.append(caller)
+
+    await asyncio.gather(*(ask_again_and_again(caller) for caller in range(8)))
+
+    assert set(served[:40]) == set(range(8))
