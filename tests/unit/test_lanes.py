@@ -408,3 +408,28 @@ async def test_a_call_made_alone_that_is_cancelled_cancels_its_caller(
     serving.cancel()
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(answer) for answer in answers] == [asyncio.CancelledError] * 2
+
+
+async def test_a_caller_cancelled_in_a_batch_that_fails_hears_nothing_of_it(
+    statements: Statements,
+) -> None:
+    """The others are told; for who is gone there is nothing to tell."""
+    lane = Lane(statements.batch)
+    first = asyncio.Event()
+
+    async def quick() -> str:
+        await first.wait()
+        return "quick"
+
+    statements.batch_error = DatabaseError("gone", connection_failed=True)
+    opener = asyncio.ensure_future(lane.ask(Row(b"0"), quick))
+    asked = [ask(lane, statements, name) for name in "abc"]
+    await settle()
+    first.set()
+    await settle()
+    asked[1].cancel()
+    await settle()
+    statements.gate.set()
+    answers = await asyncio.gather(opener, *asked, return_exceptions=True)
+    assert isinstance(answers[2], asyncio.CancelledError)
+    assert [str(answers[1]), str(answers[3])] == ["gone", "gone"]
