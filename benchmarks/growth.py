@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,11 +42,14 @@ async def measure_growth(target: Target, sizes: Sequence[int], plan: Plan) -> Gr
             await peer.open()
             peers[size] = peer
         await settle(target)
+        gc.collect()
+        gc.freeze()
         for operation in OPERATIONS:
             for callers in CALLERS:
                 progress(f"{target.database}: growth, {operation.value}, {callers} callers")
                 growth.figures[operation, callers] = await _in_turn(peers, operation, callers, plan)
     finally:
+        gc.unfreeze()
         for peer in peers.values():
             await peer.close()
     return growth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import sys
 from dataclasses import dataclass, field
@@ -83,6 +84,9 @@ async def compare(
             if peer is not None:
                 running.append(peer)
         await settle(target)
+        # No peer is to pay for the others' modules each time the garbage is collected.
+        gc.collect()
+        gc.freeze()
         for operation in plan.operations:
             for callers in plan.callers:
                 able = [peer for peer in running if operation in peer.operations]
@@ -90,6 +94,7 @@ async def compare(
                     able, operation, callers, plan, comparison
                 )
     finally:
+        gc.unfreeze()
         for peer in running:
             await peer.close()
     return comparison

@@ -44,7 +44,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         description="This store beside others: interleaved, in one go. See benchmarks/README.md.",
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="about two minutes; too short to be quoted")
+    add("--quick", action="store_true", help="about three minutes; too short to be quoted")
     add("--databases", type=comma_separated(DATABASES), default=DATABASES, help="comma-separated")
     names = [operation.value for operation in Operation]
     add("--operations", type=comma_separated(names), help=f"of {', '.join(names)}")
