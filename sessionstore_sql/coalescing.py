@@ -103,13 +103,13 @@ class CoalescedCalls:
         return lanes
 
     def _make_lanes(self) -> _Lanes:
-        batches = self._batches
+        batches, at_once = self._batches, self._executor.dialect.statements_at_once
         return _Lanes(
-            create=Lane(partial(self._create, batches.create)),
-            update=Lane(partial(self._change, batches.update)),
-            update_ttl=Lane(partial(self._change, batches.update_ttl)),
-            load=LoadLane(self._load),
-            delete=Lane(partial(self._change, batches.delete)),
+            create=Lane(partial(self._create, batches.create), at_once=at_once),
+            update=Lane(partial(self._change, batches.update), at_once=at_once),
+            update_ttl=Lane(partial(self._change, batches.update_ttl), at_once=at_once),
+            load=LoadLane(self._load, at_once=at_once),
+            delete=Lane(partial(self._change, batches.delete), at_once=at_once),
         )
 
     async def _load(self, rows: Sequence[Row]) -> dict[bytes, Loaded]:

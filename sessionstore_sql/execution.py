@@ -11,7 +11,7 @@ import enum
 import random
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -26,6 +26,7 @@ from sessionstore_sql.failures import classify, database_error
 from sessionstore_sql.operations import is_autocommit
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -51,6 +52,9 @@ _SPOILS_CONNECTION = {Failure.LOST, Failure.UNANSWERED, Failure.READ_ONLY}
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 """Seconds; doubling, and a random part of it, so that rivals do not meet again."""
+
+_LONGEST_TURN = 1.0
+"""Seconds that a writer waits for those of its own process before it tries all the same."""
 
 _RAISED_BY_DRIVERS = (SQLAlchemyError, OSError)
 """asyncpg's OSError and TimeoutError come through SQLAlchemy as they are (hazard A3)."""
@@ -93,7 +97,8 @@ class PooledExecutor:
         self.table = table
         self._pool: Pool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._turn: AbstractAsyncContextManager[None] = nullcontext()
+        self._turns_of_all: asyncio.Lock | None = None
+        self._turns_of_writers: asyncio.Lock | None = None
         self._connections = 0
         self._under_way = 0
 
@@ -115,7 +120,7 @@ class PooledExecutor:
             attempts += 1
             attempt = _Attempt(self, work)
             try:
-                result = await self._make(attempt)
+                result = await self._make(attempt, effect)
                 if lost is None or is_conclusive(result):
                     return result
                 failed = lost
@@ -141,10 +146,10 @@ class PooledExecutor:
         raised.connection_failed |= failed.before_sending
         raise raised
 
-    async def _make(self, attempt: _Attempt[Result]) -> Result:
+    async def _make(self, attempt: _Attempt[Result], effect: Effect) -> Result:
         self._under_way += 1
         try:
-            async with self._turn:
+            async with self._turn(effect):
                 result = await greenlet_spawn(attempt)
         finally:
             self._under_way -= 1
@@ -172,7 +177,15 @@ class PooledExecutor:
         self._under_way = 0
         # One connection for everybody, as of an in-memory database: the end of one call's
         # transaction would be the end of another's.
-        self._turn = asyncio.Lock() if isinstance(pool, StaticPool) else nullcontext()
+        self._turns_of_all = asyncio.Lock() if isinstance(pool, StaticPool) else None
+        self._turns_of_writers = asyncio.Lock() if self.dialect.has_one_writer else None
+
+    def _turn(self, effect: Effect) -> AbstractAsyncContextManager[object]:
+        if self._turns_of_all is not None:
+            return self._turns_of_all
+        if self._turns_of_writers is None or effect is Effect.READ:
+            return nullcontext()
+        return _in_turn(self._turns_of_writers)
 
 
 class _Attempt(Generic[Result]):
@@ -243,6 +256,27 @@ class BoundExecutor:
         failure = classify(error, self.dialect, sent=True)
         unknown = failure.unknown and effect is not Effect.READ
         raise database_error(error, failure, self.dialect, self.table, outcome_unknown=unknown)
+
+
+@asynccontextmanager
+async def _in_turn(writers: asyncio.Lock) -> AsyncIterator[None]:
+    """Wait for the writers of this process that came before, but not for long.
+
+    Who waits here goes on at once, and in turn; in the database, it would sleep and try again, by
+    chance (hazard S6). If another process has the database, all of them do that after all: each
+    call's wait has its own bound, and is not added to those of the calls before it.
+    """
+    has_turn = True
+    try:
+        async with asyncio.timeout(_LONGEST_TURN):
+            await writers.acquire()
+    except TimeoutError:
+        has_turn = False
+    try:
+        yield
+    finally:
+        if has_turn:
+            writers.release()
 
 
 def _pause_after(attempts: int) -> float:

@@ -6,12 +6,13 @@ under way, the calls that arrive have to wait anyway; the next statement answers
 Each operation has a *lane*. Where nothing is under way, a call goes out at once, alone, in its
 caller's own task: no added wait, no switch of tasks. Otherwise it waits in the lane, and a task
 of the lane answers what waits, batch after batch, until nothing does. So nobody ever waits for a
-batch to fill, and batches grow with the load.
+batch to fill, and batches grow with the load. Where many wait, two tasks share them: the database
+works on the batch of one while the answers of the other's are handed out here.
 
 What keeps each call's contract its own:
 
-- A batch never changes one session twice: of two calls for one id, the later one waits for the
-  next batch. Loads of one id share a row.
+- A batch never changes one session twice, nor one that another batch is changing: of two calls for
+  one id, the later one waits for a later batch. Loads of one id share a row.
 - A batch answers the calls it can. Of the others it looks up at once which are unknown, or
   duplicates. What is left (rows that someone has locked) is made alone, call by call, so that
   each waits for its own lock and for nobody else's.
@@ -52,9 +53,10 @@ FIRST_EXPECTED_BYTES = 64 * 1024
 MAX_WAITING = 10_000
 """Calls in a lane; more are refused at once rather than served too late."""
 
-
+WORTH_A_STATEMENT = 16
+"""Waiting calls for which a second statement is started: for fewer, it costs more than it saves."""
 PATIENCE = 0.05
-"""Seconds that a call waits for the statement under way before another one is started: a lane
+"""Seconds that a call waits for the statements under way before another one is started: a lane
 must not stand still because one session's row is locked."""
 MAX_AT_ONCE = 4
 """Statements of a lane under way at once, at the most."""
@@ -76,30 +78,35 @@ class Lane(Generic[Answer]):
     max_bytes = MAX_BYTES
 
     def __init__(
-        self, make_batch: Callable[[Sequence[Row]], Awaitable[Mapping[bytes, Answer]]]
+        self,
+        make_batch: Callable[[Sequence[Row]], Awaitable[Mapping[bytes, Answer]]],
+        *,
+        at_once: int,
     ) -> None:
         """Make an empty lane.
 
         Args:
             make_batch: Makes the calls for these rows; what it doesn't answer is made alone.
+            at_once: How many statements may be under way as a rule.
         """
         self._make_batch = make_batch
+        self._at_once = at_once
         self._waiting: deque[_Waiting[Answer]] = deque()
-        # Whoever is to serve what waits: the statement started last. Older ones, still under
-        # way because a row of theirs is locked, answer their own calls and no others.
-        self._server: object | None = None
-        self._under_way = 0
+        self._under_way: list[object] = []
+        """Of each statement a token, in the order in which they were started."""
+        self._rows_under_way = 0
+        self._keys_under_way: set[bytes] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, row: Row, alone: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the answer to one call, made ``alone`` or with others."""
-        if self._server is None:
-            server = self._start_serving()
+        if not self._under_way:
+            token = self._started()
             try:
                 return await alone()
             finally:
-                self._stop_serving(server)
+                self._ended(token)
         if len(row.state) > self.max_bytes:
             return await alone()
         if len(self._waiting) >= MAX_WAITING:
@@ -109,6 +116,7 @@ class Lane(Generic[Answer]):
         self._waiting.append(_Waiting(row, alone, answer, loop.time()))
         if self._alarm is None:
             self._alarm = loop.call_later(PATIENCE, self._reinforce)
+        self._overlap()
         return await answer
 
     async def drain(self) -> None:
@@ -127,17 +135,23 @@ class Lane(Generic[Answer]):
         answers = (waiting.answer for waiting in self._waiting)
         return [*self._tasks, *(answer for answer in answers if not answer.done())]
 
-    def _start_serving(self) -> object:
-        self._server = server = object()
-        self._under_way += 1
-        return server
+    def _started(self) -> object:
+        token = object()
+        self._under_way.append(token)
+        return token
 
-    def _stop_serving(self, server: object) -> None:
-        self._under_way -= 1
-        if self._server is server:
-            self._server = None
-            if self._waiting:
-                self._spawn(self._serve(self._start_serving()))
+    def _ended(self, token: object) -> None:
+        self._under_way.remove(token)
+        if self._waiting and not self._under_way:
+            self._start_serving()
+
+    def _start_serving(self) -> None:
+        self._spawn(self._serve(self._started()))
+
+    def _overlap(self) -> None:
+        """Start another statement beside the first, if enough calls wait."""
+        if len(self._under_way) < self._at_once and len(self._waiting) >= WORTH_A_STATEMENT:
+            self._start_serving()
 
     def _reinforce(self) -> None:
         self._alarm = None
@@ -145,39 +159,56 @@ class Lane(Generic[Answer]):
             return
         loop = asyncio.get_running_loop()
         due = self._waiting[0].since + PATIENCE
-        if due <= loop.time() and self._under_way < MAX_AT_ONCE:
-            self._spawn(self._serve(self._start_serving()))
+        if due <= loop.time() and len(self._under_way) < MAX_AT_ONCE:
+            self._start_serving()
         self._alarm = loop.call_at(max(due, loop.time() + PATIENCE), self._reinforce)
 
-    async def _serve(self, server: object) -> None:
+    async def _serve(self, token: object) -> None:
         try:
-            while self._server is server and (batch := self._take()):
-                await self._answer(batch)
-                # Those just answered may call again at once: let them into the next batch.
-                await asyncio.sleep(0)
+            # One that was stuck while others were started leaves what waits to those.
+            while token in self._under_way[-self._at_once :] and (batch := self._take()):
+                self._rows_under_way += len(batch)
+                try:
+                    self._overlap()
+                    await self._answer(batch)
+                    # Those just answered may call again at once: let them into the next batch.
+                    await asyncio.sleep(0)
+                finally:
+                    self._rows_under_way -= len(batch)
         finally:
-            self._stop_serving(server)
+            self._ended(token)
 
     def _take(self) -> list[list[_Waiting[Answer]]]:
         """Remove from the queue, in order, what makes the next batch; grouped by key."""
         batch: dict[bytes, list[_Waiting[Answer]]] = {}
         later: list[_Waiting[Answer]] = []
-        size = 0
-        while self._waiting and len(batch) < MAX_ROWS:
+        size, most = 0, self._share()
+        while self._waiting and len(batch) < most:
             waiting = self._waiting.popleft()
-            same = batch.get(waiting.row.key)
+            key = waiting.row.key
+            same = batch.get(key)
             if waiting.answer.done():  # cancelled
                 continue
-            if same is not None:
-                (same if self.shares_rows else later).append(waiting)
+            if same is not None and self.shares_rows:
+                same.append(waiting)
+                continue
+            if same is not None or key in self._keys_under_way:
+                later.append(waiting)
                 continue
             size += self.size_of(waiting.row)
             if batch and size > self.max_bytes:
                 later.append(waiting)
                 break
-            batch[waiting.row.key] = [waiting]
+            batch[key] = [waiting]
         self._waiting.extendleft(reversed(later))
         return list(batch.values())
+
+    def _share(self) -> int:
+        """Return how many of those that wait a batch may take, so that batches become alike."""
+        count = len(self._waiting)
+        if count >= WORTH_A_STATEMENT * self._at_once:
+            count = -(-(count + self._rows_under_way) // self._at_once)
+        return min(count, MAX_ROWS)
 
     async def _answer(self, batch: list[list[_Waiting[Answer]]]) -> None:
         if len(batch) == 1:
@@ -187,7 +218,7 @@ class Lane(Generic[Answer]):
         everyone = [waiting for same in batch for waiting in same]
         answers: Mapping[bytes, Answer] = {}
         try:
-            answers = await self._make_batch([same[0].row for same in batch])
+            answers = await self._make(batch)
             self.note_answers(answers)
         except BaseException as error:  # noqa: BLE001  # every caller must hear of it
             if not _may_be_one_calls(error):
@@ -198,6 +229,15 @@ class Lane(Generic[Answer]):
                 self._spawn(_answer_alone(waiting))
             elif not waiting.answer.done():
                 waiting.answer.set_result(answers[waiting.row.key])
+
+    async def _make(self, batch: list[list[_Waiting[Answer]]]) -> Mapping[bytes, Answer]:
+        rows = [same[0].row for same in batch]
+        keys = set() if self.shares_rows else {row.key for row in rows}
+        self._keys_under_way |= keys
+        try:
+            return await self._make_batch(rows)
+        finally:
+            self._keys_under_way -= keys
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         # In a context of nobody's: the calls of a batch are those of many requests.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sessionstore_sql.statements import Statements
 
 _MICROSECOND = timedelta(microseconds=1)
+_MAX_MICROSECONDS = MAX_TTL // _MICROSECOND
 
 _COLLISIONS = 10
 """How often a row may vanish between two statements before a call gives up."""
@@ -184,7 +185,7 @@ def remaining_life(microseconds: int) -> timedelta:
 
     A deadline written by hand may lie further off than any record's can.
     """
-    return min(timedelta(microseconds=microseconds), MAX_TTL)
+    return timedelta(0, 0, microseconds) if microseconds < _MAX_MICROSECONDS else MAX_TTL
 
 
 def is_autocommit(connection: Connection) -> bool:

@@ -13,6 +13,8 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 MAX_TTL = timedelta(days=36_525)
 """The longest time to live: a hundred years, far inside the range of the deadline column."""
 
+_MIN_TTL = timedelta(0)
+
 MAX_ID_LENGTH = 1_024
 """The longest session id, in characters."""
 
@@ -82,7 +84,7 @@ def require_ttl(ttl: object) -> None:
     """Raise ``TypeError`` or ``ValueError`` unless ``ttl`` is a legal time to live."""
     if not isinstance(ttl, timedelta):
         raise TypeError(f"a ttl is a timedelta, not {type(ttl).__name__}")
-    if not timedelta(0) <= ttl <= MAX_TTL:
+    if not _MIN_TTL <= ttl <= MAX_TTL:
         raise ValueError(f"a ttl lies between 0 and {MAX_TTL.days} days")
 
 

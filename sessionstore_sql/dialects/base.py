@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from sqlalchemy import URL, Connection, Delete, Engine, Executable, Table
     from sqlalchemy.types import TypeEngine
@@ -71,7 +71,7 @@ class Batches(Protocol):
     may be unknown, live already or locked.
     """
 
-    def load(self, connection: Connection, keys: Sequence[bytes]) -> Sequence[Any]:
+    def load(self, connection: Connection, keys: Sequence[bytes]) -> Iterable[Any]:
         """Return key, state and remaining microseconds of those that are live."""
         ...
 
@@ -114,6 +114,13 @@ class Dialect:
 
     autocommit_is_free: bool
     """Whether a connection changes to autocommit and back without a round trip."""
+
+    has_one_writer: bool = False
+    """Whether writes, of whatever rows, exclude each other."""
+
+    statements_at_once: int = 2
+    """How many batches of an operation are worth sending at once: more than one where the database
+    works while this process takes the answers of another batch apart."""
 
     classify: Callable[[BaseException], Failure]
     """Says what an error means. Codes decide, not classes or texts (hazard A3)."""

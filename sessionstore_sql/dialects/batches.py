@@ -2,87 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sqlalchemy import and_, any_, delete, func, select, update
+from sqlalchemy import select
 
 from sessionstore_sql.dialects.base import Row
 from sessionstore_sql.dialects.clock import now
 from sessionstore_sql.dialects.upserts import replacing_expired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from sqlalchemy import ColumnElement, Connection, FromClause, Table
+    from sqlalchemy import ColumnElement, Connection, Executable, FromClause, Select, Table
+    from sqlalchemy.sql.dml import ReturningInsert
 
     from sessionstore_sql.dialects.upserts import UpsertableInsert
 
+Parameters: TypeAlias = Callable[[Sequence[Row]], dict[str, Any]]
+"""Returns what the statements bind for some rows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowSource:
-    """How rows reach a statement whose text is the same for any number of them."""
-
-    given: FromClause
-    """A table of ``id``, ``ttl`` and ``state``."""
-    is_given: ColumnElement[bool]
-    """The condition that a row's key is among them."""
-    held: FromClause | None
-    """The keys of those that are live, locked in their order and without waiting; ``None`` where
-    a statement has the whole database to itself."""
-    parameters: Callable[[Sequence[Row]], dict[str, Any]]
-    """What ``given`` and ``is_given`` bind."""
-
-
 class ReturningBatches:
-    """``Batches`` where a statement can return the keys it touched."""
+    """``Batches`` of statements whose text is the same for any number of rows."""
 
-    def __init__(self, table: Table, source: RowSource, insert: UpsertableInsert) -> None:
-        """Build the statements for a table, from a source of rows and the dialect's insert."""
-        self._parameters = source.parameters
-        given, key, is_live = source.given, table.c.id, table.c.deadline > now()
-        deadline = now() + given.c.ttl
-        mine, mine_and_given = source.is_given, key == given.c.id
-        if (held := source.held) is not None:
-            mine = key == any_(func.array(select(held.c.id).scalar_subquery()))
-            mine_and_given = and_(key == held.c.id, held.c.id == given.c.id)
-        self._load = select(key, table.c.state, table.c.deadline - now()).where(
-            source.is_given, is_live
-        )
-        self._live = select(key).where(source.is_given, is_live)
-        rows = (
-            select(given.c.id, deadline, given.c.state)
-            # Without a WHERE, SQLite takes ON CONFLICT for a join's condition.
-            .where(given.c.id.is_not(None))
-            .order_by(given.c.id)
-        )
-        created = insert.from_select(["id", "deadline", "state"], rows)
-        self._create = replacing_expired(created, table).returning(key)
-        touch = update(table).where(mine_and_given, is_live)
-        self._update = touch.values(deadline=deadline, state=given.c.state).returning(key)
-        self._update_ttl = touch.values(deadline=deadline).returning(key)
-        self._delete = delete(table).where(mine, is_live).returning(key)
+    parameters: Parameters
+    select_load: Executable
+    """Key, state and remaining microseconds of those that are live."""
+    select_live: Executable
+    """The keys of those that are live."""
+    insert: Executable
+    """As ``create``; like those below, it returns the keys of the rows it changed."""
+    replace: Executable
+    extend: Executable
+    remove: Executable
 
     def load(self, connection: Connection, keys: Sequence[bytes]) -> Sequence[Any]:
         """Return key, state and remaining microseconds of those that are live."""
-        return connection.execute(self._load, self._parameters([Row(key) for key in keys])).all()
+        rows = [Row(key) for key in keys]
+        return connection.execute(self.select_load, self.parameters(rows)).all()
 
     def live(self, connection: Connection, keys: Sequence[bytes]) -> Collection[bytes]:
         """Return the keys that are live, as far as it is committed."""
-        return set(connection.scalars(self._live, self._parameters([Row(key) for key in keys])))
+        return self._keys(connection, self.select_live, [Row(key) for key in keys])
 
     def create(self, connection: Connection, rows: Sequence[Row]) -> Collection[bytes]:
         """Insert, or replace expired rows."""
-        return set(connection.scalars(self._create, self._parameters(rows)))
+        return self._keys(connection, self.insert, rows)
 
     def update(self, connection: Connection, rows: Sequence[Row]) -> Collection[bytes]:
         """Replace state and deadline."""
-        return set(connection.scalars(self._update, self._parameters(rows)))
+        return self._keys(connection, self.replace, rows)
 
     def update_ttl(self, connection: Connection, rows: Sequence[Row]) -> Collection[bytes]:
         """Replace the deadline."""
-        return set(connection.scalars(self._update_ttl, self._parameters(rows)))
+        return self._keys(connection, self.extend, rows)
 
     def delete(self, connection: Connection, rows: Sequence[Row]) -> Collection[bytes]:
         """Remove."""
-        return set(connection.scalars(self._delete, self._parameters(rows)))
+        return self._keys(connection, self.remove, rows)
+
+    def _keys(
+        self, connection: Connection, statement: Executable, rows: Sequence[Row]
+    ) -> Collection[bytes]:
+        found = connection.execute(statement, self.parameters(rows)).all()
+        return {key for (key,) in found}
+
+
+def select_load(table: Table, is_given: ColumnElement[bool]) -> Select[Any]:
+    """Return what loads those of the rows ``is_given`` that are live."""
+    return select(table.c.id, table.c.state, table.c.deadline - now()).where(
+        is_given, table.c.deadline > now()
+    )
+
+
+def select_live(table: Table, is_given: ColumnElement[bool]) -> Select[Any]:
+    """Return what tells which of the rows ``is_given`` are live."""
+    return select(table.c.id).where(is_given, table.c.deadline > now())
+
+
+def insert_given(
+    table: Table, insert: UpsertableInsert, given: FromClause, ttl: ColumnElement[int]
+) -> ReturningInsert[Any]:
+    """Return what creates the rows of ``given``, in the order of their keys."""
+    rows = (
+        select(given.c.id, now() + ttl, given.c.state)
+        # Without a WHERE, SQLite takes ON CONFLICT for a join's condition.
+        .where(given.c.id.is_not(None))
+        .order_by(given.c.id)
+    )
+    created = insert.from_select(["id", "deadline", "state"], rows)
+    return replacing_expired(created, table).returning(table.c.id)

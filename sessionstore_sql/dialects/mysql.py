@@ -183,7 +183,7 @@ def _prepare_engine(engine: Engine) -> None:
 DIALECT = Dialect(
     binary=HexBytes(),
     purge_by_key=_purge_by_key,
-    batches=lambda table: AllOrNothingBatches(table, HexBytes()),
+    batches=AllOrNothingBatches,
     largest_purge=_LARGEST_PURGE,
     error_aborts_transaction=False,
     autocommit_is_free=False,

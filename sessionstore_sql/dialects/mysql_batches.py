@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from sessionstore_sql.dialects.clock import now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from sqlalchemy import Connection, Table
-    from sqlalchemy.types import TypeEngine
 
     from sessionstore_sql.dialects.base import Row
+
+_BYTES = "x%s"
+"""Where bytes go, bound as their hexadecimal digits: the drivers put parameters into the text
+themselves, in quotes, which makes it a literal. Unlike ``UNHEX('..')``, the server need not
+evaluate it for each row, which was a fifth of an update of 64 rows on MySQL 9.7."""
+
+_PACKED = (
+    "GROUP_CONCAT({name}.id, LPAD({remaining}, 20, '0'), LPAD(LENGTH({name}.state), 10, '0'), "
+    "{name}.state SEPARATOR '')"
+)
+"""All that ``load`` returns of a row, in one piece."""
+_KEY_END, _REMAINING_END, _STATE_START = 32, 52, 62
+"""Where its parts end and begin, the last having any length."""
+_LONGEST = 1 << 30
+"""Bytes: more than any packet has. The server takes less where a packet is shorter."""
 
 
 class AllOrNothingBatches:
@@ -28,30 +41,41 @@ class AllOrNothingBatches:
     number of rows. They hold names and markers, never values.
     """
 
-    def __init__(self, table: Table, binary: TypeEngine[bytes]) -> None:
+    def __init__(self, table: Table) -> None:
         self._table = table
-        keys = bindparam("keys", expanding=True, type_=binary)
-        is_given, is_live = table.c.id.in_(keys), table.c.deadline > now()
-        self._load = select(table.c.id, table.c.state, table.c.deadline - now()).where(
-            is_given, is_live
-        )
-        self._live = select(table.c.id).where(is_given, is_live)
-        self._there = select(table.c.id).where(is_given)
 
-    def load(self, connection: Connection, keys: Sequence[bytes]) -> Sequence[Any]:
-        """Return key, state and remaining microseconds of those that are live."""
-        return connection.execute(self._load, {"keys": keys}).all()
+    def load(self, connection: Connection, keys: Sequence[bytes]) -> Iterator[Any]:
+        """Return key, state and remaining microseconds of those that are live.
+
+        All of it in one value: a row costs the drivers, which read packets in Python, more than it
+        costs the server. A value that was cut off, for being longer than a packet, is replaced by
+        rows.
+        """
+        name, clock = self._names(connection)
+        remaining = f"{name}.deadline - {clock}"
+        packed = _PACKED.format(name=name, remaining=remaining)
+        is_live = f"{name}.id IN ({_markers(keys)}) AND {name}.deadline > {clock}"
+        size = f"SUM({_STATE_START} + LENGTH({name}.state))"
+        text = _with_long_values(connection, f"{size}, {packed} FROM {name} WHERE {is_live}")
+        ((expected, value),) = self._rows(connection, text, keys)
+        if expected is None:
+            return iter(())
+        if value is not None and len(value) == expected:
+            return _unpacked(value)
+        text = f"SELECT {name}.id, {name}.state, {remaining} FROM {name} WHERE {is_live}"
+        return iter(self._rows(connection, text, keys))
 
     def live(self, connection: Connection, keys: Sequence[bytes]) -> Collection[bytes]:
         """Return the keys that are live, as far as it is committed."""
-        return set(connection.scalars(self._live, {"keys": keys}))
+        _, clock = self._names(connection)
+        return self._found(connection, keys, f" AND deadline > {clock}")
 
     def create(self, connection: Connection, rows: Sequence[Row]) -> Collection[bytes]:
         """Insert."""
         for _ in range(2):
             if self._insert(connection, rows):
                 return {row.key for row in rows}
-            there = set(connection.scalars(self._there, {"keys": [row.key for row in rows]}))
+            there = self._found(connection, [row.key for row in rows])
             rows = [row for row in rows if row.key not in there]
             if not rows:
                 break
@@ -86,11 +110,10 @@ class AllOrNothingBatches:
 
     def _insert(self, connection: Connection, rows: Sequence[Row]) -> bool:
         name, clock = self._names(connection)
-        values = ", ".join([f"(UNHEX(%s), {clock} + %s, UNHEX(%s))"] * len(rows))
-        parameters = [part for row in rows for part in (row.key.hex(), row.ttl, row.state.hex())]
+        values = ", ".join([f"({_BYTES}, {clock} + %s, {_BYTES})"] * len(rows))
         try:
             connection.exec_driver_sql(
-                f"INSERT INTO {name} (id, deadline, state) VALUES {values}", tuple(parameters)
+                f"INSERT INTO {name} (id, deadline, state) VALUES {values}", _parameters(rows)
             )
         except IntegrityError:
             return False
@@ -98,14 +121,13 @@ class AllOrNothingBatches:
 
     def _update(self, connection: Connection, rows: Sequence[Row]) -> int:
         name, clock = self._names(connection)
-        given = "SELECT UNHEX(%s) AS id, %s AS ttl, UNHEX(%s) AS state"
-        parameters = [part for row in rows for part in (row.key.hex(), row.ttl, row.state.hex())]
+        given = f"SELECT {_BYTES} AS id, %s AS ttl, {_BYTES} AS state"
         return self._change(
             connection,
             f"UPDATE ({' UNION ALL '.join([given] * len(rows))}) AS given "
             f"STRAIGHT_JOIN {name} ON {name}.id = given.id "
             f"SET {name}.state = given.state, {name}.deadline = {clock} + given.ttl WHERE ",
-            parameters,
+            _parameters(rows),
             rows,
         )
 
@@ -114,27 +136,25 @@ class AllOrNothingBatches:
         keys = [row.key.hex() for row in rows]
         ttls = {row.ttl for row in rows}
         if len(ttls) == 1:
-            markers = ", ".join(["UNHEX(%s)"] * len(rows))
-            text = f"UPDATE {name} SET deadline = {clock} + %s WHERE id IN ({markers}) AND "
-            return self._change(connection, text, [*ttls, *keys], rows)
-        given = "SELECT UNHEX(%s) AS id, %s AS ttl"
+            text = f"UPDATE {name} SET deadline = {clock} + %s WHERE id IN ({_markers(keys)}) AND "
+            return self._change(connection, text, (*ttls, *keys), rows)
+        given = f"SELECT {_BYTES} AS id, %s AS ttl"
         return self._change(
             connection,
             f"UPDATE ({' UNION ALL '.join([given] * len(rows))}) AS given "
             f"STRAIGHT_JOIN {name} ON {name}.id = given.id "
             f"SET {name}.deadline = {clock} + given.ttl WHERE ",
-            [part for row in rows for part in (row.key.hex(), row.ttl)],
+            tuple(part for row in rows for part in (row.key.hex(), row.ttl)),
             rows,
         )
 
     def _delete(self, connection: Connection, rows: Sequence[Row]) -> int:
         name, _ = self._names(connection)
-        markers = ", ".join(["UNHEX(%s)"] * len(rows))
-        text = f"DELETE FROM {name} WHERE id IN ({markers}) AND "
-        return self._change(connection, text, [row.key.hex() for row in rows], rows)
+        text = f"DELETE FROM {name} WHERE id IN ({_markers(rows)}) AND "
+        return self._change(connection, text, tuple(row.key.hex() for row in rows), rows)
 
     def _change(
-        self, connection: Connection, text: str, parameters: list[Any], rows: Sequence[Row]
+        self, connection: Connection, text: str, parameters: tuple[Any, ...], rows: Sequence[Row]
     ) -> int:
         """Execute ``text`` on the condition that all rows are live, and lock them first.
 
@@ -142,16 +162,49 @@ class AllOrNothingBatches:
         else holds: no batch waits for another, so none can deadlock with it.
         """
         name, clock = self._names(connection)
-        markers = ", ".join(["UNHEX(%s)"] * len(rows))
         all_live = (
-            f"(SELECT COUNT(*) FROM (SELECT id FROM {name} WHERE id IN ({markers}) "
+            f"(SELECT COUNT(*) FROM (SELECT id FROM {name} WHERE id IN ({_markers(rows)}) "
             f"AND deadline > {clock} FOR UPDATE SKIP LOCKED) AS held) = %s"
         )
-        keys = [row.key.hex() for row in rows]
-        bound = (*parameters, *keys, len(rows))
+        bound = (*parameters, *(row.key.hex() for row in rows), len(rows))
         return connection.exec_driver_sql(text + all_live, bound).rowcount
+
+    def _found(
+        self, connection: Connection, keys: Sequence[bytes], condition: str = ""
+    ) -> set[bytes]:
+        name, _ = self._names(connection)
+        text = f"SELECT id FROM {name} WHERE id IN ({_markers(keys)}){condition}"
+        return {key for (key,) in self._rows(connection, text, keys)}
+
+    def _rows(self, connection: Connection, text: str, keys: Sequence[bytes]) -> Sequence[Any]:
+        return connection.exec_driver_sql(text, tuple(key.hex() for key in keys)).all()
 
     def _names(self, connection: Connection) -> tuple[str, str]:
         dialect = connection.dialect
         name = dialect.identifier_preparer.format_table(self._table)
         return name, str(now().compile(dialect=dialect))
+
+
+def _markers(things: Sequence[Any]) -> str:
+    return ", ".join([_BYTES] * len(things))
+
+
+def _parameters(rows: Sequence[Row]) -> tuple[Any, ...]:
+    return tuple(part for row in rows for part in (row.key.hex(), row.ttl, row.state.hex()))
+
+
+def _with_long_values(connection: Connection, selection: str) -> str:
+    """Return a SELECT whose GROUP_CONCAT may have all of a packet, whatever the session says."""
+    if getattr(connection.dialect, "is_mariadb", False):
+        return f"SET STATEMENT group_concat_max_len = {_LONGEST} FOR SELECT {selection}"
+    return f"SELECT /*+ SET_VAR(group_concat_max_len = {_LONGEST}) */ {selection}"
+
+
+def _unpacked(value: bytes) -> Iterator[tuple[bytes, bytes, int]]:
+    at = 0
+    while at < len(value):
+        start = at + _STATE_START
+        end = start + int(value[at + _REMAINING_END : start])
+        remaining = int(value[at + _KEY_END : at + _REMAINING_END])
+        yield value[at : at + _KEY_END], value[start:end], remaining
+        at = end

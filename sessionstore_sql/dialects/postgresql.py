@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ARRAY, BigInteger, LargeBinary, any_, bindparam, column, delete, func, select
+from sqlalchemy import BigInteger, LargeBinary, any_, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.compiler import compiles
 
-from sessionstore_sql.dialects.base import Batches, Dialect, Failure, Row
-from sessionstore_sql.dialects.batches import ReturningBatches, RowSource
+from sessionstore_sql.dialects.base import Dialect, Failure
 from sessionstore_sql.dialects.clock import now
+from sessionstore_sql.dialects.postgresql_batches import batches
 from sessionstore_sql.dialects.purging import expired_window, is_expired
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy import URL, Delete, Table
     from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -72,35 +70,6 @@ def _purge(table: Table) -> Delete:
     )
 
 
-def _batches(table: Table) -> Batches:
-    keys = bindparam("keys", type_=ARRAY(LargeBinary))
-    ttls = bindparam("ttls", type_=ARRAY(BigInteger))
-    states = bindparam("states", type_=ARRAY(LargeBinary))
-    given = (
-        func.unnest(keys, ttls, states)
-        .table_valued(
-            column("id", LargeBinary), column("ttl", BigInteger), column("state", LargeBinary)
-        )
-        .render_derived(name="given")
-    )
-    is_given = table.c.id == any_(keys)
-    held = (
-        select(table.c.id)
-        .where(is_given, table.c.deadline > now())
-        .order_by(table.c.id)
-        .with_for_update(key_share=False, skip_locked=True)
-        .cte("held")
-    )
-
-    source = RowSource(given=given, is_given=is_given, held=held, parameters=_arrays)
-    return ReturningBatches(table, source, insert(table))
-
-
-def _arrays(rows: Sequence[Row]) -> dict[str, Any]:
-    keys, ttls, states = zip(*rows, strict=True)
-    return {"keys": list(keys), "ttls": list(ttls), "states": list(states)}
-
-
 def _classify(error: BaseException) -> Failure:
     if type(error).__name__ == "InvalidCachedStatementError":  # it has lost its code (hazard A4)
         return Failure.STALE_PLAN
@@ -152,7 +121,7 @@ DIALECT = Dialect(
     binary=LargeBinary(),
     upsert=insert,
     purge=_purge,
-    batches=_batches,
+    batches=batches,
     largest_purge=100_000,
     error_aborts_transaction=True,
     autocommit_is_free=True,

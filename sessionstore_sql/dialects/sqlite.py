@@ -7,25 +7,29 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
 
-import orjson
-from sqlalchemy import BigInteger, LargeBinary, bindparam, delete, event, func, select
+from sqlalchemy import LargeBinary, delete, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from sessionstore_sql.dialects.base import Batches, Dialect, Failure, Row
-from sessionstore_sql.dialects.batches import ReturningBatches, RowSource
+from sessionstore_sql.dialects.base import Dialect, Failure
 from sessionstore_sql.dialects.clock import now
 from sessionstore_sql.dialects.purging import is_expired, oldest_expired
+from sessionstore_sql.dialects.sqlite_batches import batches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import URL, ColumnElement, Delete, Engine, Table
+    from sqlalchemy import URL, Delete, Engine, Table
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.sql.compiler import SQLCompiler
 
 _BUSY_TIMEOUT_S = 5
+
+_SETTINGS = {
+    "cache_size": -16_000,  # KiB: pages of random sessions, which 2 MB would keep reading again
+    # Pages, 40 MB: writes to random sessions write the same pages again and again, and all of
+    # those go to the database once for each checkpoint.
+    "wal_autocheckpoint": 10_000,
+}
 
 _FAILURES = {
     sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: Failure.DUPLICATE_KEY,
@@ -47,38 +51,6 @@ def _now(_element: now, _compiler: SQLCompiler, **_: Any) -> str:
     # Not unixepoch('subsec'): before SQLite 3.42 it is NULL, and NULL compares as false, so every
     # session would be missing (hazard S1). julianday() carries the clock's milliseconds.
     return "(CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000)"
-
-
-def _batches(table: Table) -> Batches:
-    # One parameter for all keys, one for all states, and where each is: SQLite has no arrays,
-    # and a text for each number of rows would have to be compiled anew by everyone.
-    layout = func.json_each(bindparam("layout")).table_valued("key", "value", name="layout")
-    keys, states = bindparam("keys", type_=LargeBinary), bindparam("states", type_=LargeBinary)
-
-    def at(path: str) -> ColumnElement[Any]:
-        return func.json_extract(layout.c.value, path, type_=BigInteger)
-
-    given = select(
-        func.substr(keys, layout.c.key * 32 + 1, 32, type_=LargeBinary).label("id"),
-        at("$[0]").label("ttl"),
-        func.substr(states, at("$[1]"), at("$[2]"), type_=LargeBinary).label("state"),
-    ).subquery("given")
-
-    is_given = table.c.id.in_(select(given.c.id))
-    source = RowSource(given=given, is_given=is_given, held=None, parameters=_layout)
-    return ReturningBatches(table, source, insert(table))
-
-
-def _layout(rows: Sequence[Row]) -> dict[str, Any]:
-    layout, start = [], 1
-    for row in rows:
-        layout.append((row.ttl, start, len(row.state)))
-        start += len(row.state)
-    return {
-        "layout": orjson.dumps(layout).decode(),
-        "keys": b"".join(row.key for row in rows),
-        "states": b"".join(row.state for row in rows),
-    }
 
 
 def _purge(table: Table) -> Delete:
@@ -143,6 +115,8 @@ def _prepare_engine(engine: Engine) -> None:
         if not in_memory:
             cursor = connection.cursor()
             cursor.execute("PRAGMA journal_mode=WAL")
+            for setting, value in _SETTINGS.items():
+                cursor.execute(f"PRAGMA {setting}={value}")
             cursor.close()
         elif not keeper:
             # One that no call is made on, and so no cancelled call closes.
@@ -160,9 +134,11 @@ DIALECT = Dialect(
     binary=LargeBinary(),
     upsert=insert,
     purge=_purge,
-    batches=_batches,
+    batches=batches,
     largest_purge=100_000,
     error_aborts_transaction=False,
+    has_one_writer=True,
+    statements_at_once=1,  # it works in this process, whose threads take turns
     autocommit_is_free=False,
     classify=_classify,
     redact=_redact,

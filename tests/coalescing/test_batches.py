@@ -24,7 +24,7 @@ from sessionstore_sql import (
     SQLSessionStore,
     UnknownIdError,
 )
-from sessionstore_sql.dialects.base import Row
+from sessionstore_sql.dialects.base import Batches, Row
 from sessionstore_sql.schema import key_of
 from tests.databases import Target
 
@@ -343,11 +343,11 @@ async def test_a_write_that_a_lost_batch_did_is_not_called_unknown(
     """The batch is committed, the answer lost, and the second try finds nothing: nobody knows."""
     ids = new_ids(10)
     await create_all(store, ids)
-    batches = store._coalesced._batches  # type: ignore[union-attr]
-    losses: list[bool] = []
+    batches = type(store._coalesced._batches)  # type: ignore[union-attr]
+    original, losses = batches.delete, list[bool]()
 
-    def delete(connection: Connection, rows: Sequence[Row]) -> Collection[bytes]:
-        done = type(batches).delete(batches, connection, rows)
+    def delete(self: Batches, connection: Connection, rows: Sequence[Row]) -> Collection[bytes]:
+        done = original(self, connection, rows)
         if not losses:
             losses.append(True)
             raise ConnectionResetError("the answer is lost")

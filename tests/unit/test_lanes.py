@@ -61,7 +61,7 @@ async def statements() -> Statements:
 @pytest.fixture
 async def lane(statements: Statements) -> Lane[str]:
     """A lane that nobody uses yet."""
-    return Lane(statements.batch)
+    return Lane(statements.batch, at_once=1)
 
 
 def ask(
@@ -124,7 +124,7 @@ async def test_loads_of_one_session_share_a_row(statements: Statements) -> None:
         await statements.gate.wait()
         return None
 
-    lane = LoadLane(load)
+    lane = LoadLane(load, at_once=1)
     asked = [asyncio.ensure_future(lane.ask(Row(key), alone)) for key in (b"0", b"a", b"b", b"a")]
     await settle()
     statements.gate.set()
@@ -210,7 +210,7 @@ async def test_a_caller_cancelled_while_waiting_is_left_out(
 async def test_a_caller_cancelled_in_a_batch_takes_nobody_along(statements: Statements) -> None:
     """The batch goes on; the others get their answers."""
     first = asyncio.Event()
-    lane = Lane(statements.batch)
+    lane = Lane(statements.batch, at_once=1)
 
     async def quick() -> str:
         await first.wait()
@@ -270,7 +270,7 @@ async def test_batches_of_loads_adapt_to_the_sizes_seen() -> None:
         await asyncio.sleep(0)
         return None
 
-    lane = LoadLane(load)
+    lane = LoadLane(load, at_once=1)
 
     async def ask_many() -> int:
         batches.clear()
@@ -385,7 +385,7 @@ async def test_callers_cancelled_as_their_calls_are_made_alone(
 
 async def test_the_end_of_the_loop_is_the_end_of_those_who_wait(statements: Statements) -> None:
     """A lane whose task is cancelled, as at shutdown, leaves no caller without an answer."""
-    lane = Lane(statements.batch)
+    lane = Lane(statements.batch, at_once=1)
     asked = [ask(lane, statements, name) for name in "0abc"]
     await settle()
     asked[0].cancel()
@@ -414,7 +414,7 @@ async def test_a_caller_cancelled_in_a_batch_that_fails_hears_nothing_of_it(
     statements: Statements,
 ) -> None:
     """The others are told; for who is gone there is nothing to tell."""
-    lane = Lane(statements.batch)
+    lane = Lane(statements.batch, at_once=1)
     first = asyncio.Event()
 
     async def quick() -> str:
@@ -433,3 +433,70 @@ async def test_a_caller_cancelled_in_a_batch_that_fails_hears_nothing_of_it(
     answers = await asyncio.gather(opener, *asked, return_exceptions=True)
     assert isinstance(answers[2], asyncio.CancelledError)
     assert [str(answers[1]), str(answers[3])] == ["gone", "gone"]
+
+
+@pytest.fixture
+async def pair(statements: Statements) -> Lane[str]:
+    """A lane with two statements under way at once."""
+    return Lane(statements.batch, at_once=2)
+
+
+def names_of(prefix: str, count: int) -> list[str]:
+    """Return so many different names."""
+    return [f"{prefix}{number}" for number in range(count)]
+
+
+async def test_where_many_wait_two_batches_share_them() -> None:
+    """Callers who ask again and again are soon in two halves that take turns."""
+    count = lanes.WORTH_A_STATEMENT * 4
+    sizes: list[int] = []
+
+    async def batch(rows: Sequence[Row]) -> Mapping[bytes, str]:
+        sizes.append(len(rows))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return {row.key: "together" for row in rows}
+
+    async def alone() -> str:
+        await asyncio.sleep(0)
+        return "alone"
+
+    lane = Lane(batch, at_once=2)
+
+    async def repeat(number: int) -> None:
+        for _ in range(6):
+            await lane.ask(Row(b"%d" % number), alone)
+
+    await asyncio.gather(*(repeat(number) for number in range(count)))
+    assert sizes[3:9] == [count // 2] * 6
+
+
+async def test_few_that_wait_are_not_worth_a_second_statement(
+    pair: Lane[str], statements: Statements
+) -> None:
+    """They wait for the one under way."""
+    few = names_of("n", lanes.WORTH_A_STATEMENT - 1)
+    asked = [ask(pair, statements, name) for name in ("0", *few)]
+    await settle()
+    assert (statements.alone, statements.batches) == (["0"], [])
+    statements.gate.set()
+    await asyncio.gather(*asked)
+    assert statements.batches == [few]
+
+
+async def test_a_session_is_in_one_batch_at_a_time(pair: Lane[str], statements: Statements) -> None:
+    """A write for a session that a batch is changing waits for that batch, not for its lock."""
+    many = names_of("n", lanes.WORTH_A_STATEMENT)
+    others = names_of("m", lanes.WORTH_A_STATEMENT)
+    asked = [ask(pair, statements, name) for name in ("0", *many)]
+    await settle()
+    assert statements.batches == [many]
+    asked += [ask(pair, statements, name) for name in (*many, *others)]
+    await settle()
+    assert statements.batches == [many]
+    statements.gate.set()
+    await asyncio.gather(*asked)
+    assert all(len(set(batch)) == len(batch) for batch in statements.batches)
+    assert sorted(name for batch in statements.batches for name in batch) == sorted(
+        [*many, *many, *others]
+    )

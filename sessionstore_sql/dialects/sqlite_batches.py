@@ -1,0 +1,68 @@
+"""Many sessions, one statement, on SQLite: which has no arrays, but JSON and substr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import BigInteger, LargeBinary, bindparam, delete, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from sessionstore_sql.dialects.batches import (
+    ReturningBatches,
+    insert_given,
+    select_live,
+    select_load,
+)
+from sessionstore_sql.dialects.clock import now
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Table
+
+    from sessionstore_sql.dialects.base import Batches, Row
+
+
+def batches(table: Table) -> Batches:
+    """Return the operations on many sessions of ``table``.
+
+    The rows arrive as one parameter for all keys, one for all states, and where each is: a text
+    for each number of rows would have to be compiled anew by everyone.
+    """
+    layout = func.json_each(bindparam("layout")).table_valued("key", "value", name="layout")
+    keys, states = bindparam("keys", type_=LargeBinary), bindparam("states", type_=LargeBinary)
+
+    def at(path: str) -> ColumnElement[Any]:
+        return func.json_extract(layout.c.value, path, type_=BigInteger)
+
+    given = select(
+        func.substr(keys, layout.c.key * 32 + 1, 32, type_=LargeBinary).label("id"),
+        at("$[0]").label("ttl"),
+        func.substr(states, at("$[1]"), at("$[2]"), type_=LargeBinary).label("state"),
+    ).subquery("given")
+    is_given, is_live = table.c.id.in_(select(given.c.id)), table.c.deadline > now()
+    deadline = now() + given.c.ttl
+    # A statement has the whole database to itself: no row is locked by anyone else.
+    touch = update(table).where(table.c.id == given.c.id, is_live)
+    return ReturningBatches(
+        parameters=_layout,
+        select_load=select_load(table, is_given),
+        select_live=select_live(table, is_given),
+        insert=insert_given(table, insert(table), given, given.c.ttl),
+        replace=touch.values(deadline=deadline, state=given.c.state).returning(table.c.id),
+        extend=touch.values(deadline=deadline).returning(table.c.id),
+        remove=delete(table).where(is_given, is_live).returning(table.c.id),
+    )
+
+
+def _layout(rows: Sequence[Row]) -> dict[str, Any]:
+    layout, start = [], 1
+    for row in rows:
+        layout.append((row.ttl, start, len(row.state)))
+        start += len(row.state)
+    return {
+        "layout": orjson.dumps(layout).decode(),
+        "keys": b"".join(row.key for row in rows),
+        "states": b"".join(row.state for row in rows),
+    }
