@@ -17,6 +17,7 @@ from sessionstore_sql.errors import (
     UpdateError,
     UpdateTtlError,
 )
+from sessionstore_sql.purging import PurgeEnd, PurgeReport, delete_expired_in_batches
 from sessionstore_sql.records import JSON, SessionId, SessionRecord
 from sessionstore_sql.store import SQLSessionStore
 
@@ -31,6 +32,8 @@ __all__ = [
     "DuplicateIdError",
     "JSONCodec",
     "LoadError",
+    "PurgeEnd",
+    "PurgeReport",
     "SQLSessionStore",
     "SerializationError",
     "SessionId",
@@ -41,4 +44,5 @@ __all__ = [
     "UnknownIdError",
     "UpdateError",
     "UpdateTtlError",
+    "delete_expired_in_batches",
 ]

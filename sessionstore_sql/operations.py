@@ -113,6 +113,10 @@ class Operations:
                 self._require_not_live(connection, new_id)
         raise _restless()
 
+    def count_expired(self, connection: Connection) -> int:
+        """Return how many rows are expired."""
+        return int(connection.execute(self.statements.expired_count).scalar_one())
+
     def purge_limit(self, wanted: int | None) -> int:
         """Return for how many rows to ask in one purge, where so many are wanted, or all."""
         return _UNBOUNDED_BATCH if wanted is None else min(wanted, self.dialect.largest_purge)

@@ -88,6 +88,14 @@ def require_ttl(ttl: object) -> None:
         raise ValueError(f"a ttl lies between 0 and {MAX_TTL.days} days")
 
 
+def require_batch_size(batch_size: object) -> None:
+    """Raise ``TypeError`` or ``ValueError`` unless a purge can be asked for so many sessions."""
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool):
+        raise TypeError(f"batch_size is an int, not {type(batch_size).__name__}")
+    if batch_size < 1:
+        raise ValueError("batch_size is at least 1")
+
+
 def is_encodable(text: str) -> bool:
     """Whether UTF-8 can encode ``text``: only a lone surrogate prevents it."""
     # Not try/except at the raise above: a UnicodeEncodeError in the chain would carry the text.

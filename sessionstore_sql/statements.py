@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from sessionstore_sql.dialects import Dialect, now
-from sessionstore_sql.dialects.purging import is_expired, oldest_expired
+from sessionstore_sql.dialects.purging import expired_count, is_expired, oldest_expired
 from sessionstore_sql.dialects.upserts import replacing_expired
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Statements:
     """``key``: counts the expired row."""
     change_id: Update
     """``key, new_key``: counts the live session; fails with a duplicate key."""
+    expired_count: Select[Any]
+    """A number."""
     oldest_expired: Select[Any]
     """``batch_size, lookahead``: ids."""
     purge: Delete | None
@@ -87,6 +89,7 @@ def build_statements(table: Table, dialect: Dialect) -> Statements:
         delete=delete(table).where(has_key, is_live),
         delete_if_expired=delete(table).where(has_key, is_expired(table)),
         change_id=update(table).where(has_key, is_live).values(id=binary("new_key")),
+        expired_count=expired_count(table),
         oldest_expired=oldest_expired(table),
         purge=None if dialect.purge is None else dialect.purge(table),
         purge_by_key=None if dialect.purge_by_key is None else dialect.purge_by_key(table),

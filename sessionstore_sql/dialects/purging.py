@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, func, literal_column, select
 
 from sessionstore_sql.dialects.clock import now
 from sessionstore_sql.schema import BUCKET_SHIFT
@@ -38,11 +38,7 @@ def expired_window(table: Table) -> Subquery:
     """
     return (
         select(table.c.id, table.c.deadline)
-        .where(
-            # The shift is part of the text, as it is in the schema: bound, it would need a type.
-            table.c.expiry_bucket <= now().op(">>")(literal_column(str(BUCKET_SHIFT))),
-            is_expired(table),
-        )
+        .where(table.c.expiry_bucket <= _present_bucket(), is_expired(table))
         .order_by(table.c.expiry_bucket)
         .limit(bindparam("lookahead", type_=BigInteger()))
         .subquery("expired")
@@ -57,3 +53,20 @@ def oldest_expired(table: Table) -> Select[Any]:
         .order_by(window.c.deadline)
         .limit(bindparam("batch_size", type_=BigInteger()))
     )
+
+
+def expired_count(table: Table) -> Select[Any]:
+    """Return how many rows are expired, exactly.
+
+    Buckets of the past have expired as a whole and are counted in the index. Only of the present
+    one, 4.5 minutes, are the deadlines looked at.
+    """
+    count = select(func.count()).select_from(table)
+    past = count.where(table.c.expiry_bucket < _present_bucket())
+    present = count.where(table.c.expiry_bucket == _present_bucket(), is_expired(table))
+    return select(past.scalar_subquery() + present.scalar_subquery())
+
+
+def _present_bucket() -> ColumnElement[int]:
+    # The shift is part of the text, as it is in the schema: bound, it would need a type.
+    return now().op(">>")(literal_column(str(BUCKET_SHIFT)))

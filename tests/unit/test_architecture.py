@@ -32,6 +32,7 @@ LAYERS = (
     {"lanes"},
     {"coalescing"},
     {"store"},
+    {"purging"},
     {""},
 )
 """A module imports from the layers above its own in this list, and from no other."""
