@@ -119,7 +119,10 @@ class Operations:
 
     def purge_limit(self, wanted: int | None) -> int:
         """Return for how many rows to ask in one purge, where so many are wanted, or all."""
-        return _UNBOUNDED_BATCH if wanted is None else min(wanted, self.dialect.largest_purge)
+        return min(
+            _UNBOUNDED_BATCH if wanted is None else wanted,
+            self.dialect.largest_purge,
+        )
 
     def purge(self, connection: Connection, limit: int, tried: set[bytes]) -> Purge:
         """Remove expired rows, oldest first, at most ``limit``.

@@ -100,10 +100,10 @@ class _SessionOperations:
     async def delete_expired(self, batch_size: int | None = None) -> int:
         """Remove expired sessions, oldest first; see ``SessionStorageBackend.delete_expired``.
 
-        Each batch is a transaction of its own; with ``None``, batches of 1,000 follow each other
-        until nothing is left. The order is that of the deadlines, except among sessions that
-        expired within the same 4.5 minutes and are more than four batches (or 2,000, if that is
-        more). Rows that someone else has locked are left for the next call.
+        Each batch is a transaction of its own, or several; with ``None``, batches of 1,000 at the
+        most follow each other until nothing is left. The order is that of the deadlines, except
+        among sessions that expired within the same 4.5 minutes and are more than four batches (or
+        2,000, if that is more). Rows that someone else has locked are left for the next call.
 
         After a lost connection a batch is tried again, and what the first try removed is not in
         the count.

@@ -18,6 +18,8 @@ from tests.concurrency.stores import record
 pytestmark = pytest.mark.anyio
 
 TRADITIONAL = "EXPLAIN FORMAT=TRADITIONAL"
+REBUILD = "OPTIMIZE TABLE"
+"""And analyze: the estimates count rows that were deleted a moment ago, by other tests."""
 INDEX = f"{TABLE.name}_expiry_bucket"
 ON_POSTGRESQL, ON_MYSQL = (
     pytest.mark.parametrize(
@@ -82,12 +84,31 @@ async def test_postgresql_purges_by_the_index(store: SQLSessionStore) -> None:
 async def test_mysql_purges_by_the_index(store: SQLSessionStore) -> None:
     """The expired rows are chosen by the bucket's index, and deleted by their keys."""
     await fill(store.engine, live=2_900, expired=100)
-    await analyze(store.engine, "ANALYZE TABLE")
+    await analyze(store.engine, REBUILD)
 
     chosen, deleted = await plans_of(store.engine, store.delete_expired(5))
 
     assert [row["key"] for row in chosen if row["table"] == TABLE.name] == [INDEX]
     assert {row["key"] for row in deleted if row["table"] == TABLE.name} == {"PRIMARY"}
+
+
+@ON_MYSQL
+@pytest.mark.parametrize(("expired", "batch_size"), [(6, 10), (6, 2), (3_000, 1_000)])
+async def test_mysql_never_scans_to_purge(
+    store: SQLSessionStore, expired: int, batch_size: int
+) -> None:
+    """Neither few rows nor many keys have the optimizer pass rows, and so lock them, to delete."""
+    await fill(store.engine, live=2, expired=expired)
+    await analyze(store.engine, "ANALYZE TABLE")
+
+    plans = await plans_of(store.engine, store.delete_expired(batch_size))
+
+    deletes = [row for plan in plans[1::2] for row in plan if row["table"] == TABLE.name]
+    assert len(deletes) >= 2
+    assert {(row["type"], row["key"]) for row in deletes} == {
+        ("eq_ref", "PRIMARY"),
+        ("range", "PRIMARY"),
+    }
 
 
 @ON_MYSQL

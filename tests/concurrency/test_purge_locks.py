@@ -60,6 +60,20 @@ async def test_a_full_batch_is_found_behind_locked_rows(
     assert count == 10
 
 
+async def test_a_batch_with_room_for_all_passes_by_the_locked_rows(
+    store: SQLSessionStore, host_engine: AsyncEngine
+) -> None:
+    """In a table of a few rows, most of which go, the others are not waited for either."""
+    await expired_sessions(store, 6)
+
+    async with host_engine.connect() as connection:
+        assert await store.bind(connection).delete_expired(batch_size=2) == 2
+        assert await store.delete_expired(batch_size=10) == 4
+        await connection.rollback()
+
+    assert await store.delete_expired() == 2
+
+
 async def test_a_purge_does_not_wait_for_an_extension(
     store: SQLSessionStore, host_engine: AsyncEngine
 ) -> None:

@@ -189,9 +189,9 @@ def test_the_purge_by_key_reads_its_keys_first(name: str) -> None:
     text = sql(name, made.purge_by_key)
 
     assert made.purge is None
-    assert text.startswith("DELETE t FROM (SELECT id AS id FROM t WHERE id IN ")
+    assert text.startswith("DELETE t FROM (SELECT id AS id FROM t FORCE INDEX (PRIMARY) WHERE ")
     assert f" AND {EXPIRED} " in text.partition(" AS chosen ")[0]
-    assert " FOR UPDATE SKIP LOCKED) AS chosen STRAIGHT_JOIN t ON " in text
+    assert " FOR UPDATE SKIP LOCKED) AS chosen STRAIGHT_JOIN t FORCE INDEX (PRIMARY) ON " in text
     assert text.endswith(f"ON id = chosen.id WHERE {EXPIRED}")
 
 
