@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from sessionstore_sql.exclusion import purge_exclusively
 from sessionstore_sql.execution import Effect, Executor
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from sessionstore_sql.operations import Operations
+    from sqlalchemy import Connection
+
+    from sessionstore_sql.operations import Operations, Purge
     from sessionstore_sql.records import SessionId
 
 Loaded: TypeAlias = "tuple[bytes, timedelta] | None"
@@ -56,13 +59,32 @@ class DirectCalls:
 
     async def delete_expired(self, batch_size: int | None) -> int:
         """Remove expired sessions, in purges that each are committed and retried by themselves."""
+        removed, _ = await self._purge(self._operations.purge, batch_size)
+        return removed
+
+    async def delete_expired_exclusively(self, batch_size: int) -> int | None:
+        """Likewise, unless someone else does so already, or until someone does."""
+        purge_once = partial(purge_exclusively, self._operations)
+        removed, was_alone = await self._purge(purge_once, batch_size)
+        return removed if was_alone or removed > 0 else None
+
+    async def _purge(self, purge_once: _PurgeOnce, batch_size: int | None) -> tuple[int, bool]:
+        """Return how many were removed, and whether nobody else was at it."""
         removed, tried = 0, set[bytes]()
         while batch_size is None or removed < batch_size:
             wanted = None if batch_size is None else batch_size - removed
             limit = self._operations.purge_limit(wanted)
-            work = partial(self._operations.purge, limit=limit, tried=tried)
+            work = partial(purge_once, limit=limit, tried=tried)
             purge = await self._executor.run(work, Effect.REPEATABLE)
+            if purge is None:
+                return removed, False
             removed += purge.removed
             if purge.is_last:
                 break
-        return removed
+        return removed, True
+
+
+class _PurgeOnce(Protocol):
+    def __call__(self, connection: Connection, limit: int, tried: set[bytes]) -> Purge | None:
+        """Purge; ``None`` where someone else does."""
+        ...

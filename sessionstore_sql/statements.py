@@ -26,6 +26,8 @@ from sessionstore_sql.dialects.upserts import replacing_expired
 if TYPE_CHECKING:
     from sqlalchemy import BindParameter, Table
 
+    from sessionstore_sql.dialects.base import PurgeLock
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statements:
@@ -58,6 +60,11 @@ class Statements:
     """``batch_size, lookahead``: counts what it removed. ``None``: two steps."""
     purge_by_key: Executable | None
     """``ids``: counts what it removed."""
+    purge_exclusively: Executable | None
+    """``batch_size, lookahead``: whether it was alone, and how many it removed. ``None``: with
+    the lock, if there is one."""
+    purge_lock: PurgeLock | None
+    """Nothing. ``None``: there is no need."""
 
 
 def build_statements(table: Table, dialect: Dialect) -> Statements:
@@ -93,4 +100,8 @@ def build_statements(table: Table, dialect: Dialect) -> Statements:
         oldest_expired=oldest_expired(table),
         purge=None if dialect.purge is None else dialect.purge(table),
         purge_by_key=None if dialect.purge_by_key is None else dialect.purge_by_key(table),
+        purge_exclusively=(
+            None if dialect.purge_exclusively is None else dialect.purge_exclusively(table)
+        ),
+        purge_lock=None if dialect.purge_lock is None else dialect.purge_lock(table),
     )

@@ -176,7 +176,7 @@ class SQLSessionStore(_SessionOperations):
             engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._executor = PooledExecutor(engine, dialect, session_rows.fullname)
         self._operations = Operations(dialect, build_statements(session_rows, dialect))
-        calls = DirectCalls(self._executor, self._operations)
+        self._direct = calls = DirectCalls(self._executor, self._operations)
         self._coalesced = (
             CoalescedCalls(calls, self._executor, dialect.batches(session_rows))
             if coalesce
@@ -212,6 +212,26 @@ class SQLSessionStore(_SessionOperations):
             raise ValueError("the connection is to another kind of database than the store")
         executor = BoundExecutor(connection, dialect, self._executor.table)
         return _SessionOperations(DirectCalls(executor, self._operations), self._codec)
+
+    async def delete_expired_exclusively(self, batch_size: int) -> int | None:
+        """Remove expired sessions as ``delete_expired`` does, unless someone else does so already.
+
+        For purges that every node of an application starts, one of which is enough. The database
+        tells them apart, by an advisory lock on PostgreSQL and ``GET_LOCK`` on MySQL and MariaDB,
+        which is held for this batch only; it doesn't wait. ``delete_expired`` knows nothing of it.
+        On SQLite, and on a cluster without ``GET_LOCK``, it does what ``delete_expired`` does.
+
+        Returns:
+            How many were removed. ``None``: none, as another call is under way, in this process
+            or elsewhere.
+
+        Raises:
+            DatabaseError: The database failed.
+        """
+        require_batch_size(batch_size)
+        return await _attributed(
+            DeleteExpiredError, self._direct.delete_expired_exclusively(batch_size)
+        )
 
     async def count_expired(self) -> int:
         """Return how many expired sessions there are: what ``delete_expired`` would remove.

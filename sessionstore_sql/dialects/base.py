@@ -38,6 +38,8 @@ class Failure(enum.Enum):
     """The server gave up on the statement, and changed nothing."""
     OUT_OF_RESOURCES = enum.auto()
     """Disk or memory is full: nothing was changed, and it may pass."""
+    UNSUPPORTED = enum.auto()
+    """The server, or the cluster it is part of, does not offer this: nothing was changed."""
     SCHEMA_MISSING = enum.auto()
     """The table or a column does not exist: the migrations have not run."""
     OTHER = enum.auto()
@@ -51,7 +53,12 @@ class Failure(enum.Enum):
     @property
     def transient(self) -> bool:
         """Whether the same call may succeed later."""
-        return self not in {Failure.DUPLICATE_KEY, Failure.SCHEMA_MISSING, Failure.OTHER}
+        return self not in {
+            Failure.DUPLICATE_KEY,
+            Failure.UNSUPPORTED,
+            Failure.SCHEMA_MISSING,
+            Failure.OTHER,
+        }
 
 
 class Row(NamedTuple):
@@ -94,6 +101,18 @@ class Batches(Protocol):
     def delete(self, connection: Connection, rows: Sequence[Row]) -> Collection[bytes]:
         """Remove."""
         ...
+
+
+class PurgeLock(NamedTuple):
+    """A lock on one table that only purges take: of a connection's, whatever it commits."""
+
+    take: Executable
+    """Doesn't wait: returns 1, or something false where someone else has it."""
+    guard: Executable
+    """Executed next: has the server soon release it if the holder has vanished without a word."""
+    release: Executable
+    unguard: Executable
+    """Executed last: leaves the connection as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,3 +172,10 @@ class Dialect:
 
     purge_by_key: Callable[[Table], Executable] | None = None
     """Builds the second of the two: delete those of ``:ids`` that are expired and unlocked."""
+
+    purge_exclusively: Callable[[Table], Executable] | None = None
+    """Builds a ``purge`` that removes nothing while another of its kind is under way anywhere. It
+    returns whether none was, and how many rows went. ``None`` where no statement can."""
+
+    purge_lock: Callable[[Table], PurgeLock] | None = None
+    """Builds what keeps purges apart there. ``None`` where writers take turns anyway."""

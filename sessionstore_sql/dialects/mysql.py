@@ -5,13 +5,23 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, LargeBinary, String, bindparam, event, func, select, text
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    String,
+    bindparam,
+    event,
+    func,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeDecorator
 
-from sessionstore_sql.dialects.base import Dialect, Failure
+from sessionstore_sql.dialects.base import Dialect, Failure, PurgeLock
 from sessionstore_sql.dialects.clock import now
 from sessionstore_sql.dialects.mysql_batches import AllOrNothingBatches
 from sessionstore_sql.dialects.purging import is_expired
@@ -28,6 +38,9 @@ _LARGEST_PURGE = 500
 _BY_KEY = "FORCE INDEX (PRIMARY)"
 """Keeps the optimizer from scanning a table of a few pages instead, and so from locking, or
 waiting for, rows that are not meant."""
+
+_VANISHED_S = 60
+"""After which who holds a lock, and says nothing, is taken for dead."""
 
 _CONNECT_TIMEOUT_S = 10
 _LOCK_TIMEOUT_S = 3
@@ -70,6 +83,8 @@ _FAILURES = {
     1038: Failure.OUT_OF_RESOURCES,
     1041: Failure.OUT_OF_RESOURCES,
     1114: Failure.OUT_OF_RESOURCES,
+    1105: Failure.UNSUPPORTED,  # Percona XtraDB Cluster: GET_LOCK, under its strict mode
+    1235: Failure.UNSUPPORTED,  # likewise MariaDB 10.6.13 and 10.11.3 as Galera nodes
     1054: Failure.SCHEMA_MISSING,
     1146: Failure.SCHEMA_MISSING,
 }
@@ -151,6 +166,25 @@ def _purge_by_key(table: Table) -> Executable:
     return _DeleteJoined(table, unlocked)
 
 
+def _purge_lock(table: Table) -> PurgeLock:
+    # The name is the server's, not the database's, and has 64 characters at the most: the digest
+    # tells databases and tables apart.
+    database = func.database() if table.schema is None else literal(table.schema)
+    place = func.concat(database, ".", table.name)
+    name = func.concat("sessionstore_purge_", func.left(func.sha2(place, 256), 32))
+    return PurgeLock(
+        take=select(func.get_lock(name, 0)),
+        # A machine that loses power doesn't close its connections, and the server would keep the
+        # lock of one for the wait_timeout: 8 hours.
+        guard=text(
+            "SET @sessionstore_wait_timeout = @@SESSION.wait_timeout,"
+            f" SESSION wait_timeout = {_VANISHED_S}"
+        ),
+        release=select(func.release_lock(name)),
+        unguard=text("SET SESSION wait_timeout = @sessionstore_wait_timeout"),
+    )
+
+
 def _state_limit(connection: Connection, size: int) -> int | None:
     if size <= _ALWAYS_FITS:
         return None
@@ -191,6 +225,7 @@ def _prepare_engine(engine: Engine) -> None:
 DIALECT = Dialect(
     binary=HexBytes(),
     purge_by_key=_purge_by_key,
+    purge_lock=_purge_lock,
     batches=AllOrNothingBatches,
     largest_purge=_LARGEST_PURGE,
     error_aborts_transaction=False,

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, LargeBinary, any_, bindparam, delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    LargeBinary,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects.postgresql import REGCLASS, insert
 from sqlalchemy.ext.compiler import compiles
 
 from sessionstore_sql.dialects.base import Dialect, Failure
@@ -14,12 +27,15 @@ from sessionstore_sql.dialects.postgresql_batches import batches
 from sessionstore_sql.dialects.purging import expired_window, is_expired
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Delete, Table
+    from sqlalchemy import URL, Delete, Executable, Table
     from sqlalchemy.sql.compiler import SQLCompiler
 
 _LOCK_TIMEOUT_MS = 3_000
 _STATEMENT_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_S = 10
+
+_PURGES = 1_936_029_811
+"""The first half of the keys of our advisory locks; the other is the table's OID."""
 
 _FAILURES = {
     "23505": Failure.DUPLICATE_KEY,
@@ -68,6 +84,21 @@ def _purge(table: Table) -> Delete:
     return delete(table).where(
         table.c.id == any_(func.array(doomed.scalar_subquery())), is_expired(table)
     )
+
+
+def _purge_exclusively(table: Table) -> Executable:
+    # The lock is of the statement's own transaction: nobody can hold it for longer than a
+    # statement lasts, not even who has lost the connection or dies, and PgBouncer's transaction
+    # mode is no hindrance (hazard P6). The OID is of the very table that the search path leads to.
+    path = [each for each in (table.schema, table.name) if each is not None]
+    name = ".".join('"{}"'.format(each.replace('"', '""')) for each in path)
+    oid = cast(cast(literal(name, Text()), REGCLASS), Integer)
+    lock = func.pg_try_advisory_xact_lock(literal_column(str(_PURGES), Integer), oid)
+    turn = select(lock.label("is_ours")).cte("turn")
+    # Not a row is read, let alone locked, unless it is.
+    is_ours = select(turn.c.is_ours).scalar_subquery()
+    removed = _purge(table).where(is_ours).returning(literal_column("1")).cte("removed")
+    return select(turn.c.is_ours, select(func.count()).select_from(removed).scalar_subquery())
 
 
 def _classify(error: BaseException) -> Failure:
@@ -121,6 +152,7 @@ DIALECT = Dialect(
     binary=LargeBinary(),
     upsert=insert,
     purge=_purge,
+    purge_exclusively=_purge_exclusively,
     batches=batches,
     largest_purge=100_000,
     error_aborts_transaction=True,

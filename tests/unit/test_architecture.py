@@ -27,6 +27,7 @@ LAYERS = (
     {"dialects"},
     {"statements", "failures"},
     {"operations"},
+    {"exclusion"},
     {"execution", "engines"},
     {"calls"},
     {"lanes"},

@@ -84,10 +84,14 @@ def sql(name: str, statement: Any) -> str:
 
 
 def present(name: str) -> dict[str, Any]:
-    """Return the statements that this database has, by name."""
+    """Return the statements on the table that this database has, by name."""
     made = statements(name)
     named = {field: getattr(made, field) for field in Statements.__slots__}
-    return {field: statement for field, statement in named.items() if statement is not None}
+    return {
+        field: statement
+        for field, statement in named.items()
+        if statement is not None and field != "purge_lock"
+    }
 
 
 @every_database
