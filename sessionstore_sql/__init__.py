@@ -17,7 +17,12 @@ from sessionstore_sql.errors import (
     UpdateError,
     UpdateTtlError,
 )
-from sessionstore_sql.purging import PurgeEnd, PurgeReport, delete_expired_in_batches
+from sessionstore_sql.purging import (
+    PurgeEnd,
+    PurgeReport,
+    continuously_delete_expired,
+    delete_expired_in_batches,
+)
 from sessionstore_sql.records import JSON, SessionId, SessionRecord
 from sessionstore_sql.store import SQLSessionStore
 
@@ -44,5 +49,6 @@ __all__ = [
     "UnknownIdError",
     "UpdateError",
     "UpdateTtlError",
+    "continuously_delete_expired",
     "delete_expired_in_batches",
 ]
