@@ -107,6 +107,7 @@ class Lane(Generic[Answer]):
                 return await alone()
             finally:
                 self._ended(token)
+                self._overlap()
         if len(row.state) > self.max_bytes:
             return await alone()
         if len(self._waiting) >= MAX_WAITING:

@@ -23,7 +23,7 @@ from sqlalchemy.types import TypeDecorator
 
 from sessionstore_sql.dialects.base import Dialect, Failure, PurgeLock
 from sessionstore_sql.dialects.clock import now
-from sessionstore_sql.dialects.mysql_batches import AllOrNothingBatches
+from sessionstore_sql.dialects.mysql_batches import BY_KEY, AllOrNothingBatches
 from sessionstore_sql.dialects.purging import is_expired
 
 if TYPE_CHECKING:
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 
 _LARGEST_PURGE = 500
 """Rows. From 1,000 keys on, MariaDB makes a join of the list, and may scan the table for it."""
-
-_BY_KEY = "FORCE INDEX (PRIMARY)"
-"""Keeps the optimizer from scanning a table of a few pages instead, and so from locking, or
-waiting for, rows that are not meant."""
 
 _VANISHED_S = 60
 """After which who holds a lock, and says nothing, is taken for dead."""
@@ -141,7 +137,7 @@ def _delete_joined(element: _DeleteJoined, compiler: SQLCompiler, **options: Any
     condition = compiler.process(element.condition, **options)
     same_id = compiler.process(element.table.c.id == element.chosen.c.id, **options)
     return (
-        f"DELETE {table} FROM {chosen} STRAIGHT_JOIN {table} {_BY_KEY} ON {same_id}"
+        f"DELETE {table} FROM {chosen} STRAIGHT_JOIN {table} {BY_KEY} ON {same_id}"
         f" WHERE {condition}"
     )
 
@@ -155,7 +151,7 @@ def _now(_element: now, _compiler: SQLCompiler, **_: Any) -> str:
 def _purge_by_key(table: Table) -> Executable:
     unlocked = (
         select(table.c.id)
-        .with_hint(table, _BY_KEY)
+        .with_hint(table, BY_KEY)
         .where(table.c.id.in_(bindparam("ids", expanding=True, type_=HexBytes())))
         .where(is_expired(table))
         # It limits nothing, but keeps MySQL 9.7 from merging the derived table into the DELETE: for

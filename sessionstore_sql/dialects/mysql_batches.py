@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
     from sessionstore_sql.dialects.base import Row
 
+BY_KEY = "FORCE INDEX (PRIMARY)"
+"""Keeps the optimizer from scanning a table of a few pages instead, and so from locking, or
+waiting for, rows that are not meant (hazard M7)."""
+
 _BYTES = "x%s"
 """Where bytes go, bound as their hexadecimal digits: the drivers put parameters into the text
 themselves, in quotes, which makes it a literal. Unlike ``UNHEX('..')``, the server need not
@@ -125,7 +129,7 @@ class AllOrNothingBatches:
         return self._change(
             connection,
             f"UPDATE ({' UNION ALL '.join([given] * len(rows))}) AS given "
-            f"STRAIGHT_JOIN {name} ON {name}.id = given.id "
+            f"STRAIGHT_JOIN {name} {BY_KEY} ON {name}.id = given.id "
             f"SET {name}.state = given.state, {name}.deadline = {clock} + given.ttl WHERE ",
             _parameters(rows),
             rows,
@@ -136,13 +140,16 @@ class AllOrNothingBatches:
         keys = [row.key.hex() for row in rows]
         ttls = {row.ttl for row in rows}
         if len(ttls) == 1:
-            text = f"UPDATE {name} SET deadline = {clock} + %s WHERE id IN ({_markers(keys)}) AND "
+            text = (
+                f"UPDATE {name} {BY_KEY} SET deadline = {clock} + %s "
+                f"WHERE id IN ({_markers(keys)}) AND "
+            )
             return self._change(connection, text, (*ttls, *keys), rows)
         given = f"SELECT {_BYTES} AS id, %s AS ttl"
         return self._change(
             connection,
             f"UPDATE ({' UNION ALL '.join([given] * len(rows))}) AS given "
-            f"STRAIGHT_JOIN {name} ON {name}.id = given.id "
+            f"STRAIGHT_JOIN {name} {BY_KEY} ON {name}.id = given.id "
             f"SET {name}.deadline = {clock} + given.ttl WHERE ",
             tuple(part for row in rows for part in (row.key.hex(), row.ttl)),
             rows,
@@ -150,7 +157,7 @@ class AllOrNothingBatches:
 
     def _delete(self, connection: Connection, rows: Sequence[Row]) -> int:
         name, _ = self._names(connection)
-        text = f"DELETE FROM {name} WHERE id IN ({_markers(rows)}) AND "
+        text = f"DELETE {name} FROM {name} {BY_KEY} WHERE id IN ({_markers(rows)}) AND "
         return self._change(connection, text, tuple(row.key.hex() for row in rows), rows)
 
     def _change(
@@ -163,7 +170,7 @@ class AllOrNothingBatches:
         """
         name, clock = self._names(connection)
         all_live = (
-            f"(SELECT COUNT(*) FROM (SELECT id FROM {name} WHERE id IN ({_markers(rows)}) "
+            f"(SELECT COUNT(*) FROM (SELECT id FROM {name} {BY_KEY} WHERE id IN ({_markers(rows)}) "
             f"AND deadline > {clock} FOR UPDATE SKIP LOCKED) AS held) = %s"
         )
         bound = (*parameters, *(row.key.hex() for row in rows), len(rows))
