@@ -1,0 +1,163 @@
+"""The walk through a page: what it runs, and that it finds what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import url_or_skip
+from tests.databases import SERVERS, Databases
+from tests.docs.pages import blocks_in, sql_for
+from tests.docs.stand_ins import target_of
+from tests.docs.walk import PageError, walk
+
+WalkThrough = Callable[[str], set[str]]
+
+
+@pytest.fixture
+def page(tmp_path: Path, databases: Databases) -> WalkThrough:
+    """Walk through a page of this text."""
+
+    def walk_through(text: str) -> set[str]:
+        return walk(list(blocks_in(text, "page.md")), tmp_path, databases)
+
+    return walk_through
+
+
+def fenced(language: str, *lines: str) -> str:
+    """Return a block of these lines."""
+    return "\n".join([f"```{language}", *lines, "```", ""])
+
+
+LOAD = """
+import asyncio
+
+from sessionstore_sql import SessionId, SQLSessionStore
+
+
+async def main():
+    async with SQLSessionStore("{url}") as store:
+        print(await store.load(SessionId("a")))
+
+
+asyncio.run(main())
+"""
+
+ASGI_APP = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            step = (await receive())["type"]
+            await send({"type": f"{step}.complete"})
+            if step == "lifespan.shutdown":
+                return
+    await send({"type": "http.response.start", "status": STATUS, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+app = app
+"""
+
+
+def test_a_script_finds_a_migrated_database(page: WalkThrough) -> None:
+    """``sessions.db`` is there before the first block."""
+    assert page(fenced("python", LOAD.format(url="sqlite:///sessions.db"))) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        fenced("python", "raise SystemExit(1)"),
+        fenced("python", "import warnings", 'warnings.warn("old", DeprecationWarning)'),
+        fenced("python", "def test_it():", "    assert False"),
+        fenced('python title="shop.py"', "def it"),
+        fenced("python", "app = 1"),
+        fenced("python", ASGI_APP.replace("STATUS", "500")),
+        fenced("console", "$ false"),
+        fenced("console", "$ echo one", "two"),
+        fenced("console", "echo without a prompt"),
+        fenced("console", "$ make nothing-of-the-kind"),
+        fenced("console", "$ pip install 'sessionstore-sql[nothing]'"),
+        fenced("console", "$ true &"),
+        fenced("sql", "-- SQLite", "SELECT * FROM nothing;"),
+        fenced("sql", "SELECT 1;"),
+        fenced("bash", "true"),
+    ],
+)
+def test_what_does_not_work_is_found(page: WalkThrough, text: str) -> None:
+    """The error names the page and the line."""
+    with pytest.raises(PageError, match=r"^page\.md:3: "):
+        page(f"# A page\n\n{text}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        fenced("python", ASGI_APP.replace("STATUS", "404")),
+        fenced("python", "def test_it():", "    assert True"),
+        fenced('python title="shop.py"', "TEA = 1") + fenced("python", "from shop import TEA"),
+        fenced('python title="shop.py"', "TEA = 1")
+        + fenced('python title="shop.py"', "print(TEA + 1)")
+        + fenced("console", "$ python shop.py", "2"),
+        fenced("console", "$ echo one two \\", "  three", "one ... three", "$ echo four"),
+        fenced("console", "$ alembic -x url=sqlite:///sessions.db current", "...(head)"),
+        fenced("console", "$ make demo", "$ pip install 'sessionstore-sql[sqlite,testing]'"),
+        fenced(
+            "console",
+            "$ python -m http.server --bind 127.0.0.1 8000 &",
+            "$ curl --silent http://127.0.0.1:8000/",
+            "...sessions.db...",
+        ),
+        fenced("sql", "-- SQLite", "SELECT count(*) FROM sessionstore_sessions; -- all of them"),
+        fenced("text", "not run"),
+        "<!-- not run: it fails -->\n\n" + fenced("console", "$ false"),
+        "* in a list:\n\n    " + fenced("python", "if True:", "    pass").replace("\n", "\n    "),
+        "````markdown\n```console\n$ false\n```\n````\n",
+    ],
+)
+def test_what_works_passes(page: WalkThrough, text: str) -> None:
+    """Nothing is left out."""
+    assert page(text) == set()
+
+
+@pytest.mark.parametrize("database", SERVERS)
+def test_a_server_is_stood_in_for(
+    page: WalkThrough, database: str, databases: Databases, request: pytest.FixtureRequest
+) -> None:
+    """A URL of a server is that of a migrated database on one of this run."""
+    url = f"{database}://app:secret@db.example/shop"
+    missing = page(fenced("python", LOAD.format(url=url)))
+    for each in missing:
+        url_or_skip(target_of(each), databases, request.config)
+
+
+@pytest.mark.parametrize("database", SERVERS)
+def test_sql_runs_where_it_says(
+    page: WalkThrough, database: str, databases: Databases, request: pytest.FixtureRequest
+) -> None:
+    """A section for one database is not run on the others; ``app`` is a user of this run."""
+    grant = "GRANT SELECT ON shop.sessionstore_sessions TO app;"
+    if database == "postgresql":
+        grant = "GRANT SELECT ON sessionstore_sessions TO app;"
+    missing = page(fenced("sql", f"-- {NAMES[database]}", grant))
+    for each in missing:
+        url_or_skip(target_of(each), databases, request.config)
+
+
+NAMES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
+
+
+def test_a_section_is_for_the_databases_it_names() -> None:
+    """And for no other."""
+    code = "-- MySQL, MariaDB\nSELECT 1;\n-- PostgreSQL: so\nSELECT 2;\nSELECT 3\n"
+    assert sql_for("mariadb", code) == ["SELECT 1"]
+    assert sql_for("postgresql", code) == ["SELECT 2", "SELECT 3"]
+    assert sql_for("sqlite", code) == []
+
+
+def test_a_block_that_is_never_closed_is_found() -> None:
+    """Otherwise the rest of a page would go unrun."""
+    with pytest.raises(ValueError, match=r"page\.md:2"):
+        list(blocks_in("text\n```python\nimport asyncio\n", "page.md"))
