@@ -161,7 +161,7 @@ def script_location() -> str:
 
 def exclude_session_tables(
     table: str = DEFAULT_TABLE, *, schema: str | None = None
-) -> Callable[[str | None, str, Mapping[str, str | None]], bool]:
+) -> Callable[[str | None, str, Mapping[Any, str | None]], bool]:
     """Return an ``include_name`` for the ``context.configure`` of a host's env.py.
 
     It keeps both our tables out of the host's ``--autogenerate`` and ``check``, which would drop
@@ -175,7 +175,7 @@ def exclude_session_tables(
     # Alembic says None for the connection's own schema, which the host may have named.
     schemas = {None, schema}
 
-    def include_name(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:
+    def include_name(name: str | None, type_: str, parent_names: Mapping[Any, str | None]) -> bool:
         return not (
             type_ == "table" and name in ours and parent_names.get("schema_name") in schemas
         )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.runtime.environment import IncludeNameFn
 from sqlalchemy import URL, Column, Integer, MetaData, Table
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -112,7 +113,7 @@ async def test_autogenerate_would_drop_our_tables_without_the_helper(empty_url: 
 
 async def test_the_helper_knows_the_name_and_the_schema() -> None:
     """It leaves out a table of that name where ours is, and nothing else."""
-    include_name = migrate.exclude_session_tables("logins", schema="web")
+    include_name: IncludeNameFn = migrate.exclude_session_tables("logins", schema="web")
 
     assert not include_name("logins", "table", {"schema_name": "web"})
     assert not include_name("logins_version", "table", {"schema_name": "web"})
