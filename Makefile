@@ -20,7 +20,7 @@ NEED_311 := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or 
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint format types migrations-check coverage bench build check-wheel clean
+.PHONY: help demo test test-matrix lint format types migrations-check coverage bench docs docs-serve build check-wheel clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,13 @@ coverage: $(VENV)/.dev $(MATRIX_VENV)/.dev ## Require that the tests reach every
 bench: $(BENCH_VENV)/.bench ## Compare with peers; make bench ARGS=--quick; see benchmarks/README.md
 	$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 
+docs: $(VENV)/.dev ## Build the site into build/site; a broken link is an error
+	$(BIN)/zensical build --clean --strict
+	SESSIONSTORE_TEST_SITE=build/site $(BIN)/python -m pytest tests/docs/test_site.py $(ARGS)
+
+docs-serve: $(VENV)/.dev ## Show the site on http://localhost:8000, and each change as it is made
+	$(BIN)/zensical serve
+
 build: $(VENV)/.dev ## Build the sdist and, from it, the wheel into dist/
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
@@ -70,7 +77,7 @@ check-wheel: $(VENV)/.dev ## Install what is in dist/ into an empty venv, and us
 
 clean: ## Remove everything that make made
 	rm -rf $(VENV) $(MATRIX_VENV) dist build .coverage .coverage.* htmlcov
-	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is older than pyproject.toml exactly when something has to be installed again. The
@@ -82,7 +89,7 @@ $(VENV)/.sqlite: pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	$(BIN)/python $(PIP_INSTALL) --editable '.[$(EXTRAS)]' --group dev
+	$(BIN)/python $(PIP_INSTALL) --editable '.[$(EXTRAS)]' --group dev --group docs
 	@touch $@ $(VENV)/.sqlite
 
 $(MATRIX_VENV)/.dev: pyproject.toml | $(MATRIX_BIN)/python

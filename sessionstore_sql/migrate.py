@@ -5,13 +5,13 @@ alembic.ini of two lines, ``[alembic]`` and ``script_location = sessionstore_sql
 
 Beside the host's own Alembic, nothing gets in the way of anything: the revision is noted in a
 table of our own, ``<table>_version``. The host's env.py should only keep ``--autogenerate`` from
-dropping what the host's models don't know::
+dropping what the host's models don't know:
 
     context.configure(..., include_name=migrate.exclude_session_tables())
 
 Inside the host's history, the host's Alembic does it all, with our revisions as a branch of
 their own, labelled ``sessionstore``. The host's alembic.ini says where they are, and the host's
-metadata has the table, to be compared::
+metadata has the table, to be compared:
 
     path_separator = newline
     version_locations =

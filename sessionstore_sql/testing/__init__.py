@@ -1,6 +1,6 @@
 """The contract as tests, for whoever implements ``SessionStorageBackend``.
 
-Inherit the class and give it one fixture::
+Inherit the class and give it one fixture:
 
     from sessionstore_sql.testing import SessionStorageBackendContract
 

@@ -1,0 +1,205 @@
+"""The site as it is built: complete, linked, and of nobody else's hosts."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import sessionstore_sql
+from sessionstore_sql import errors, migrate, testing
+from tests.docs.pages import ROOT
+
+LOADING = {
+    ("audio", "src"),
+    ("embed", "src"),
+    ("iframe", "src"),
+    ("img", "src"),
+    ("img", "srcset"),
+    ("link", "href"),
+    ("object", "data"),
+    ("script", "src"),
+    ("source", "src"),
+    ("source", "srcset"),
+    ("video", "src"),
+}
+"""Attributes whose URL a browser fetches without being asked."""
+
+FETCHING = {"mermaid", "arithmatex", "glightbox", "pyodide", "md-source"}
+"""Classes for which the theme's script fetches something from a foreign host."""
+
+INTERNAL = {"autogenerate_options", "connect", "queue"}
+"""What ``migrate`` has for env.py and for nobody else."""
+
+
+def build(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Build the site of a folder with an ``mkdocs.yml``, as ``make docs`` does."""
+    return subprocess.run(
+        [sys.executable, "-m", "zensical", "build", "--clean", "--strict"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def site() -> Path:
+    """The folder of the built site."""
+    if given := os.environ.get("SESSIONSTORE_TEST_SITE"):
+        return ROOT / given
+    result = build(ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return ROOT / str(configuration()["site_dir"])
+
+
+def configuration() -> dict[str, Any]:
+    """Return what ``mkdocs.yml`` says."""
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    return loaded
+
+
+def pages_in(nav: Any) -> Iterator[str]:
+    """Yield the pages of a navigation, however deep."""
+    match nav:
+        case str():
+            yield nav
+        case dict():
+            for part in nav.values():
+                yield from pages_in(part)
+        case list():
+            for part in nav:
+                yield from pages_in(part)
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    """And nothing is that is no page, which the build does not look for."""
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+
+    assert sorted(pages_in(configuration()["nav"])) == sorted(pages)
+
+
+def loaded_by(html: str) -> Iterator[str]:
+    """Yield what a page makes a browser fetch."""
+    found: list[str] = []
+
+    class Parser(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            for name, value in attrs:
+                if (tag, name) in LOADING:
+                    found.append(value or "")
+                if name == "class" and FETCHING & set((value or "").split()):
+                    found.append(f"//{value}")
+                if name == "style":
+                    found.extend(urls_in(value or ""))
+
+    Parser().feed(html)
+    yield from found
+
+
+def urls_in(css: str) -> list[str]:
+    """Return what a style sheet makes a browser fetch."""
+    return re.findall(r"url\(\s*[\"']?([^\"')]+)", css) + re.findall(
+        r"@import\s+[\"']([^\"']+)", css
+    )
+
+
+def is_foreign(url: str) -> bool:
+    """Whether a URL leads to a host."""
+    return re.match(r"([a-z][a-z0-9+.-]*:)?//", url.strip(), re.IGNORECASE) is not None
+
+
+def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
+    """No font, script or picture tells a foreign host who reads the pages."""
+    foreign = [
+        f"{path.name}: {url}"
+        for path in sorted(site.rglob("*.html"))
+        for url in loaded_by(path.read_text(encoding="utf-8"))
+        if is_foreign(url)
+    ]
+    foreign += [
+        f"{path.name}: {url}"
+        for path in sorted(site.rglob("*.css"))
+        for url in urls_in(path.read_text(encoding="utf-8"))
+        if is_foreign(url)
+    ]
+
+    assert foreign == []
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<script src="https://cdn.example/a.js"></script>',
+        '<link rel="stylesheet" href="//fonts.example/a.css">',
+        '<p style="background: url(https://example.org/a.png)">',
+        '<pre class="mermaid"><code>graph</code></pre>',
+    ],
+)
+def test_what_is_fetched_from_elsewhere_is_found(html: str) -> None:
+    """Whatever the way it is written."""
+    assert [url for url in loaded_by(html) if is_foreign(url)] != []
+
+
+def test_a_link_and_a_file_of_ours_are_allowed() -> None:
+    """A reader follows a link when he wants to."""
+    html = '<a href="https://example.org/">x</a><script src="assets/a.js"></script>'
+
+    assert [url for url in loaded_by(html) if is_foreign(url)] == []
+
+
+def test_every_public_name_is_in_the_reference(site: Path) -> None:
+    """A name that is exported has a place where it is looked up."""
+    inventory = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
+    documented = {line.split()[0] for line in zlib.decompress(inventory).decode().splitlines()}
+
+    public = {f"sessionstore_sql.{name}" for name in sessionstore_sql.__all__}
+    public |= {f"sessionstore_sql.testing.{name}" for name in testing.__all__}
+    for module in (errors, migrate):
+        public |= {
+            f"{module.__name__}.{name}"
+            for name, value in inspect.getmembers(module)
+            if getattr(value, "__module__", None) == module.__name__
+            if not name.startswith("_") and name not in INTERNAL
+        }
+    assert public - documented == set()
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "[x](nowhere.md)",
+        "[x](index.md#nowhere)",
+        "[x](#nowhere)",
+        "[x][sessionstore_sql.Nowhere]",
+    ],
+)
+def test_a_broken_link_is_an_error(link: str, tmp_path: Path) -> None:
+    """To a page, to a place in one, or to a name of the reference."""
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text(f"# A page\n\n{link}\n", encoding="utf-8")
+
+    assert build(tmp_path).returncode != 0
+
+
+def test_a_page_without_links_is_built(tmp_path: Path) -> None:
+    """So it is the links that are the errors above."""
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# A page\n", encoding="utf-8")
+
+    result = build(tmp_path)
+
+    assert result.returncode == 0, result.stdout + result.stderr
