@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,16 @@ def test_a_page_works(
     missing = walk(blocks_of(path), tmp_path, databases)
     for database in sorted(missing):
         url_or_skip(target_of(database), databases, request.config)
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"])
+def test_links_of_files_outside_the_site_lead_somewhere(name: str) -> None:
+    """The build of the site does not see them."""
+    page = ROOT / name
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+
+    missing = [
+        target for target in targets if ":" not in target and not (page.parent / target).exists()
+    ]
+
+    assert missing == []
