@@ -73,6 +73,7 @@ async def _takes_part(
     await asyncio.wait({lifespan, answer}, return_when=asyncio.FIRST_COMPLETED)
     if not answer.done():
         answer.cancel()
+        lifespan.exception()  # looked at, so that asyncio does not complain
         return False
     message = answer.result()
     assert message["type"] == f"lifespan.{step}.complete", message
