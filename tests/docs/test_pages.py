@@ -20,8 +20,8 @@ def test_a_page_works(
 ) -> None:
     """Everything on it, from top to bottom, in one folder."""
     missing = walk(blocks_of(path), tmp_path, databases)
-    for database in sorted(missing):
-        url_or_skip(target_of(database), databases, request.config)
+    if missing is not None:
+        url_or_skip(target_of(missing), databases, request.config)
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"])

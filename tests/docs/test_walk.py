@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import url_or_skip
-from tests.databases import SERVERS, Databases
+from tests.databases import SERVERS, Databases, UnavailableError
 from tests.docs.pages import blocks_in, sql_for
 from tests.docs.stand_ins import target_of
 from tests.docs.walk import PageError, walk
 
-WalkThrough = Callable[[str], set[str]]
+WalkThrough = Callable[[str], str | None]
 
 
 @pytest.fixture
 def page(tmp_path: Path, databases: Databases) -> WalkThrough:
     """Walk through a page of this text."""
 
-    def walk_through(text: str) -> set[str]:
+    def walk_through(text: str) -> str | None:
         return walk(list(blocks_in(text, "page.md")), tmp_path, databases)
 
     return walk_through
@@ -63,7 +63,7 @@ app = app
 
 def test_a_script_finds_a_migrated_database(page: WalkThrough) -> None:
     """``sessions.db`` is there before the first block."""
-    assert page(fenced("python", LOAD.format(url="sqlite:///sessions.db"))) == set()
+    assert page(fenced("python", LOAD.format(url="sqlite:///sessions.db"))) is None
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_what_does_not_work_is_found(page: WalkThrough, text: str) -> None:
 )
 def test_what_works_passes(page: WalkThrough, text: str) -> None:
     """Nothing is left out."""
-    assert page(text) == set()
+    assert page(text) is None
 
 
 @pytest.mark.parametrize("database", SERVERS)
@@ -129,8 +129,27 @@ def test_a_server_is_stood_in_for(
     """A URL of a server is that of a migrated database on one of this run."""
     url = f"{database}://app:secret@db.example/shop"
     missing = page(fenced("python", LOAD.format(url=url)))
-    for each in missing:
-        url_or_skip(target_of(each), databases, request.config)
+    if missing is not None:
+        url_or_skip(target_of(missing), databases, request.config)
+
+
+def test_a_page_ends_where_a_server_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows may need what could not be done."""
+    databases = Databases(tmp_path)
+
+    def unavailable(_: object) -> None:
+        raise UnavailableError("none here")
+
+    monkeypatch.setattr(databases, "url", unavailable)
+    code = LOAD.format(url="mysql://app@db.example/shop")
+    text = (
+        fenced("console", "$ touch first") + fenced("python", code) + fenced("console", "$ false")
+    )
+
+    assert walk(list(blocks_in(text, "page.md")), tmp_path, databases) == "mysql"
+    assert (tmp_path / "first").exists()
 
 
 @pytest.mark.parametrize("database", SERVERS)
@@ -142,8 +161,8 @@ def test_sql_runs_where_it_says(
     if database == "postgresql":
         grant = "GRANT SELECT ON sessionstore_sessions TO app;"
     missing = page(fenced("sql", f"-- {NAMES[database]}", grant))
-    for each in missing:
-        url_or_skip(target_of(each), databases, request.config)
+    if missing is not None:
+        url_or_skip(target_of(missing), databases, request.config)
 
 
 NAMES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}

@@ -40,13 +40,14 @@ class PageError(AssertionError):
     """What a page shows is not so."""
 
 
-def walk(blocks: list[Block], folder: Path, databases: Databases) -> set[str]:
-    """Do what the blocks of a page show; return the databases that those left out would need.
+def walk(blocks: list[Block], folder: Path, databases: Databases) -> str | None:
+    """Do what the blocks of a page show; return the database that it ended for the lack of.
+
+    What follows may need what could not be done.
 
     Raises:
         PageError: One of them does not work.
     """
-    missing = set()
     with Walk(folder, databases) as page:
         for block in blocks:
             if block.left_out is not None:
@@ -54,8 +55,8 @@ def walk(blocks: list[Block], folder: Path, databases: Databases) -> set[str]:
             try:
                 page.do(block)
             except MissingDatabaseError as error:
-                missing.add(error.database)
-    return missing
+                return error.database
+    return None
 
 
 class Walk:
