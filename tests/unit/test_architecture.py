@@ -16,7 +16,7 @@ ROOT_NAME = "sessionstore_sql"
 LAYERS = (
     {"records"},
     {"backend", "errors"},
-    {"codec", "schema"},
+    {"codec", "lifecycle", "schema"},
     {"dialects.clock"},
     {"dialects.purging"},
     {"dialects.upserts"},
