@@ -16,10 +16,13 @@ NOT_NEEDED = {
     "asyncmy",
     "asyncpg",
     "psycopg",
+    "fastapi",
+    "pydantic",
     "pymysql",
     "pytest",
     "sessionstore_sql.migrate",
     "sessionstore_sql.testing",
+    "starlette",
 }
 
 
@@ -48,3 +51,17 @@ def test_constructing_a_store_loads_its_own_driver_only() -> None:
 def test_import_warns_of_nothing(name: str) -> None:
     """No deprecated name of a dependency is touched on the way."""
     subprocess.run([sys.executable, "-W", "error", "-c", f"import {name}"], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("extra", ["starlette", "fastapi"])
+def test_a_missing_extra_says_what_to_install(extra: str) -> None:
+    """Whoever imports an integration without what it integrates is told its extra."""
+    script = f"import sys; sys.modules[{extra!r}] = None; import sessionstore_sql.{extra}"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    message = f"pip install 'sessionstore-sql[{extra}]'"
+    assert done.stderr.splitlines()[-1].startswith("ModuleNotFoundError: ")
+    assert done.stderr.splitlines()[-1].endswith(message)
