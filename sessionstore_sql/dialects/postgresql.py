@@ -56,7 +56,11 @@ _FAILURES = {
     "42703": Failure.SCHEMA_MISSING,
     "53300": Failure.UNREACHABLE,
 }
-_PASSING_REFUSALS = ("starting up", "shutting down", "too many clients", "in recovery mode")
+_PASSING_REFUSALS = (
+    "the database system is ",  # starting up, shutting down, in recovery mode, not yet accepting ..
+    "too many clients",
+    "connection slots are reserved",
+)
 _FAILURE_CLASSES = {"08": Failure.LOST, "53": Failure.OUT_OF_RESOURCES}
 
 

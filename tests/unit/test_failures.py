@@ -218,6 +218,28 @@ def test_a_closed_connection_sent_nothing(error: Exception) -> None:
     assert classify(wrapped(error, invalidated=True), POSTGRESQL, sent=True) is Failure.UNREACHABLE
 
 
+@pytest.mark.parametrize(
+    ("refusal", "failure"),
+    [
+        ("the database system is starting up", Failure.UNREACHABLE),
+        ("the database system is not yet accepting connections", Failure.UNREACHABLE),
+        ("the database system is not accepting connections", Failure.UNREACHABLE),
+        ("the database system is in recovery mode", Failure.UNREACHABLE),
+        ("the database system is shutting down", Failure.UNREACHABLE),
+        ("sorry, too many clients already", Failure.UNREACHABLE),
+        ("remaining connection slots are reserved for superusers", Failure.UNREACHABLE),
+        ('password authentication failed for user "app"', Failure.OTHER),
+        ('database "shop" does not exist', Failure.OTHER),
+        ('database "shop" is not currently accepting connections', Failure.OTHER),
+    ],
+)
+def test_a_refusal_without_a_code_passes_or_stays(refusal: str, failure: Failure) -> None:
+    """Where the text is all there is: some refusals pass, others want an operator."""
+    error = psycopg.OperationalError(f'connection to server at "db" failed: FATAL:  {refusal}')
+
+    assert classify(wrapped(error), POSTGRESQL, sent=False) is failure
+
+
 @pytest.mark.parametrize("message", ["no such table: sessions", "no such column: deadline"])
 def test_a_missing_table_is_known_by_its_message_on_sqlite(message: str) -> None:
     """One code stands for every mistake; a real error has it."""
