@@ -210,7 +210,11 @@ def _prepare_engine(engine: Engine) -> None:
         # READ COMMITTED locks the rows a statement changes and not the gaps beside them, where
         # purges and updates would deadlock (hazard M7).
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {_LOCK_TIMEOUT_S}")
+        # The second is for tables: by default, a statement waits a year for an ALTER TABLE.
+        cursor.execute(
+            f"SET SESSION innodb_lock_wait_timeout = {_LOCK_TIMEOUT_S},"
+            f" lock_wait_timeout = {_LOCK_TIMEOUT_S}"
+        )
         if "mariadb" in version.lower():
             cursor.execute(f"SET SESSION max_statement_time = {_STATEMENT_TIMEOUT_S}")
         else:  # in milliseconds, and for SELECT only

@@ -216,6 +216,23 @@ async def test_a_state_larger_than_a_packet(store: SQLSessionStore, server: Serv
     assert await store.load(free) is None
 
 
+LOCK_TIMEOUTS = {
+    "postgresql": "SELECT current_setting('lock_timeout')",
+    "mysql": "SELECT CONCAT(@@innodb_lock_wait_timeout, 's ', @@lock_wait_timeout, 's')",
+}
+
+
+@pytest.mark.parametrize("target", SERVER_TARGETS, indirect=True, ids=str)
+async def test_every_wait_for_a_lock_is_bounded(store: SQLSessionStore) -> None:
+    """For three seconds a statement waits for rows, and for the table as long."""
+    statement = LOCK_TIMEOUTS[_family(store.engine)]
+
+    async with store.engine.connect() as connection:
+        timeouts = (await connection.execute(text(statement))).scalar_one()
+
+    assert set(timeouts.split()) == {"3s"}
+
+
 REFUSE = {
     "postgresql": "ALTER TABLE {0} ADD CONSTRAINT refused CHECK (deadline < 0)",
     "mysql": "ALTER TABLE {0} ADD CONSTRAINT refused CHECK (deadline < 0)",
