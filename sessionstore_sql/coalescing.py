@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from sessionstore_sql.dialects.base import Row
-from sessionstore_sql.errors import DuplicateIdError, UnknownIdError
+from sessionstore_sql.errors import DatabaseError, DuplicateIdError, UnknownIdError
 from sessionstore_sql.execution import Effect
 from sessionstore_sql.lanes import Lane, LoadLane
 from sessionstore_sql.operations import microseconds, remaining_life
@@ -131,20 +131,33 @@ class CoalescedCalls:
     ) -> dict[bytes, Written]:
         # In the order of the keys, as every batch locks them.
         ordered = sorted(rows)
+        keys = await self._executor.run(
+            lambda connection: write(connection, ordered),
+            effect,
+            lambda keys: len(keys) == len(ordered),
+        )
+        written = dict.fromkeys(map(bytes, keys))
+        left = [row.key for row in ordered if row.key not in written]
+        return written | await self._refused(left, refuses_live=refuses_live, is_all=not written)
 
-        def work(connection: Connection) -> dict[bytes, Written]:
-            answers: dict[bytes, Written] = {bytes(key): None for key in write(connection, ordered)}
-            left = [row.key for row in ordered if row.key not in answers]
-            if left:
-                live = {bytes(key) for key in self._batches.live(connection, left)}
-                refused = (key for key in left if (key in live) is refuses_live)
-                answers.update(dict.fromkeys(refused, REFUSED))
-            return answers
+    async def _refused(
+        self, left: Sequence[bytes], *, refuses_live: bool, is_all: bool
+    ) -> dict[bytes, Written]:
+        """Return the answer to those that are refused; a look-up that fails refuses nobody.
 
-        def is_conclusive(answers: dict[bytes, Written]) -> bool:
-            return len(answers) == len(ordered) and REFUSED not in answers.values()
-
-        return await self._executor.run(work, effect, is_conclusive)
+        It is no part of the write, which is committed by then: what has been written is not to
+        be written again, nor called a failure.
+        """
+        if not left:
+            return {}
+        look_up = partial(self._batches.live, keys=left)
+        try:
+            live = set(map(bytes, await self._executor.run(look_up, Effect.READ)))
+        except DatabaseError:
+            if is_all:
+                raise
+            return {}
+        return {key: REFUSED for key in left if (key in live) is refuses_live}
 
 
 class _Lanes(NamedTuple):

@@ -362,6 +362,49 @@ async def test_a_write_that_a_lost_batch_did_is_not_called_unknown(
         assert answer.outcome_unknown
 
 
+async def test_a_look_up_that_fails_takes_no_write_back(
+    store: SQLSessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its batch is committed: the new ids are stored once, the live ones told by calls alone."""
+    new, live = new_ids(5), new_ids(5)
+    await create_all(store, live)
+    batches = store._coalesced._batches  # type: ignore[union-attr]
+
+    def look_up(*_: object, **__: object) -> None:
+        raise ConnectionResetError("it fails whenever it is tried")
+
+    monkeypatch.setattr(batches, "live", look_up)
+    answers = await asyncio.gather(
+        store.load(live[0]),
+        *(store.create(each, record()) for each in new + live),
+        return_exceptions=True,
+    )
+    assert answers[1:6] == [None] * 5
+    assert all(isinstance(answer, DuplicateIdError) for answer in answers[6:])
+
+
+async def test_a_look_up_that_fails_is_everybodys_failure_where_nothing_was_written(
+    store: SQLSessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was changed, and the error says so."""
+    live = new_ids(10)
+    await create_all(store, live)
+    batches = store._coalesced._batches  # type: ignore[union-attr]
+
+    def look_up(*_: object, **__: object) -> None:
+        raise ConnectionResetError("it fails whenever it is tried")
+
+    monkeypatch.setattr(batches, "live", look_up)
+    answers = await asyncio.gather(
+        *(store.create(each, record()) for each in live), return_exceptions=True
+    )
+    assert isinstance(answers[0], DuplicateIdError)
+    for answer in answers[1:]:
+        assert isinstance(answer, DatabaseError)
+        assert answer.transient
+        assert not answer.outcome_unknown
+
+
 async def test_unknown_ids_are_told_by_the_batch(
     store: SQLSessionStore, statements: list[str]
 ) -> None:
