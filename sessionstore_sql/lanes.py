@@ -17,7 +17,8 @@ What keeps each call's contract its own:
   duplicates. What is left (rows that someone has locked) is made alone, call by call, so that
   each waits for its own lock and for nobody else's.
 - A batch that fails is made again call by call, so that a bad record fails alone; but not after
-  a connection was lost or could not be had, which is everybody's fate.
+  a connection was lost or could not be had, which is everybody's fate, nor where the batch may
+  have taken effect: the calls would meet what they did themselves.
 - A call with more bytes than a batch may have is made alone, beside the lane.
 - A caller that is cancelled takes nobody along: its call is dropped if it still waits, and
   carried out unheard if it is under way.
@@ -293,7 +294,7 @@ def _fail(everyone: Sequence[_Waiting[Any]], error: BaseException) -> None:
 def _may_be_one_calls(error: BaseException) -> bool:
     """Whether one call of the batch may be to blame, so that the others can succeed."""
     if isinstance(error, DatabaseError):
-        return not error.connection_failed
+        return not (error.connection_failed or error.outcome_unknown)
     return isinstance(error, Exception)
 
 

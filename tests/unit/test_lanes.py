@@ -153,11 +153,20 @@ async def test_a_bad_record_fails_alone(lane: Lane[str], statements: Statements)
     assert [str(answer) for answer in answers] == ["0 alone", "a alone", "b is bad", "c alone"]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        DatabaseError("gone", connection_failed=True),
+        DatabaseError("gone", outcome_unknown=True, connection_failed=True),
+        DatabaseError("gone", outcome_unknown=True),
+    ],
+    ids=["not had", "lost", "lost, then locked"],
+)
 async def test_a_failed_connection_fails_everyone_once(
-    lane: Lane[str], statements: Statements
+    lane: Lane[str], statements: Statements, error: DatabaseError
 ) -> None:
-    """Making the calls one by one would only meet the same."""
-    statements.batch_error = DatabaseError("gone", outcome_unknown=True, connection_failed=True)
+    """Made one by one, the calls would meet the same, or what the batch did after all."""
+    statements.batch_error = error
     asked = [ask(lane, statements, name) for name in "0abc"]
     await settle()
     statements.gate.set()
