@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from sessionstore_sql.dialects.base import Row
 from sessionstore_sql.errors import DatabaseError, DuplicateIdError, UnknownIdError
 from sessionstore_sql.execution import Effect
-from sessionstore_sql.lanes import Lane, LoadLane
+from sessionstore_sql.lanes import CreateLane, Lane, LoadLane
 from sessionstore_sql.operations import microseconds, remaining_life
 from sessionstore_sql.schema import key_of
 
@@ -105,7 +105,7 @@ class CoalescedCalls:
     def _make_lanes(self) -> _Lanes:
         batches, at_once = self._batches, self._executor.dialect.statements_at_once
         return _Lanes(
-            create=Lane(partial(self._create, batches.create), at_once=at_once),
+            create=CreateLane(partial(self._create, batches.create), at_once=at_once),
             update=Lane(partial(self._change, batches.update), at_once=at_once),
             update_ttl=Lane(partial(self._change, batches.update_ttl), at_once=at_once),
             load=LoadLane(self._load, at_once=at_once),

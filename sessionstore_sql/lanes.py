@@ -16,8 +16,8 @@ What keeps each call's contract its own:
 - A batch answers the calls it can. Of the others it looks up at once which are unknown, or
   duplicates. What is left (rows that someone has locked) is made alone, call by call, so that
   each waits for its own lock and for nobody else's.
-- A batch that fails is made again call by call, so that a bad record fails alone; but not after
-  a connection was lost or could not be had, which is everybody's fate, nor where the batch may
+- A batch that fails is made again call by call, so that a bad record fails alone; but not for
+  what is everybody's fate, such as a lost connection or a locked table, nor where the batch may
   have taken effect: the calls would meet what they did themselves.
 - A call with more bytes than a batch may have is made alone, beside the lane.
 - A caller that is cancelled takes nobody along: its call is dropped if it still waits, and
@@ -76,6 +76,8 @@ class Lane(Generic[Answer]):
 
     shares_rows = False
     """Whether one row answers all calls for its id: true of reading."""
+    waits_for_rows = False
+    """Whether a batch may wait for one of its rows."""
     max_bytes = MAX_BYTES
 
     def __init__(
@@ -223,7 +225,7 @@ class Lane(Generic[Answer]):
             answers = await self._make(batch)
             self.note_answers(answers)
         except BaseException as error:  # noqa: BLE001  # every caller must hear of it
-            if not _may_be_one_calls(error):
+            if not self._may_be_one_calls(error):
                 _fail(everyone, error)
                 return
         for waiting in everyone:
@@ -241,11 +243,27 @@ class Lane(Generic[Answer]):
         finally:
             self._keys_under_way -= keys
 
+    def _may_be_one_calls(self, error: BaseException) -> bool:
+        """Whether one call of the batch may be to blame, so that the others can succeed."""
+        if not isinstance(error, DatabaseError):
+            return isinstance(error, Exception)
+        if error.connection_failed or error.outcome_unknown:
+            return False
+        # What passes is the database's trouble, such as a locked table, unless one row was waited
+        # for: each of the calls would wait as long as the batch has.
+        return self.waits_for_rows or not error.transient
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         # In a context of nobody's: the calls of a batch are those of many requests.
         task = asyncio.get_running_loop().create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+class CreateLane(Lane[Answer]):
+    """Creates: a rival may be about to insert the same id."""
+
+    waits_for_rows = True
 
 
 class LoadLane(Lane["Loaded"]):
@@ -289,13 +307,6 @@ def _fail(everyone: Sequence[_Waiting[Any]], error: BaseException) -> None:
             waiting.answer.set_exception(error)
     if not isinstance(error, Exception):
         raise error
-
-
-def _may_be_one_calls(error: BaseException) -> bool:
-    """Whether one call of the batch may be to blame, so that the others can succeed."""
-    if isinstance(error, DatabaseError):
-        return not (error.connection_failed or error.outcome_unknown)
-    return isinstance(error, Exception)
 
 
 def _answers_of(same: Sequence[_Waiting[Answer]]) -> dict[bytes, Answer]:

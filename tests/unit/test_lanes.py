@@ -12,7 +12,7 @@ from sessionstore_sql import lanes
 from sessionstore_sql.calls import Loaded
 from sessionstore_sql.dialects.base import Row
 from sessionstore_sql.errors import DatabaseError
-from sessionstore_sql.lanes import Lane, LoadLane
+from sessionstore_sql.lanes import CreateLane, Lane, LoadLane
 
 pytestmark = pytest.mark.anyio
 
@@ -159,8 +159,9 @@ async def test_a_bad_record_fails_alone(lane: Lane[str], statements: Statements)
         DatabaseError("gone", connection_failed=True),
         DatabaseError("gone", outcome_unknown=True, connection_failed=True),
         DatabaseError("gone", outcome_unknown=True),
+        DatabaseError("gone", transient=True),
     ],
-    ids=["not had", "lost", "lost, then locked"],
+    ids=["not had", "lost", "lost, then locked", "locked"],
 )
 async def test_a_failed_connection_fails_everyone_once(
     lane: Lane[str], statements: Statements, error: DatabaseError
@@ -173,6 +174,18 @@ async def test_a_failed_connection_fails_everyone_once(
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [str(answer) for answer in answers] == ["0 alone", "gone", "gone", "gone"]
     assert statements.alone == ["0"]
+
+
+async def test_a_batch_that_waited_for_one_row_is_made_call_by_call(
+    statements: Statements,
+) -> None:
+    """Someone else is about to insert one of its ids; the others don't have to wait for that."""
+    lane = CreateLane(statements.batch)
+    statements.batch_error = DatabaseError("locked", transient=True)
+    asked = [ask(lane, statements, name) for name in "0ab"]
+    await settle()
+    statements.gate.set()
+    assert await asyncio.gather(*asked) == ["0 alone", "a alone", "b alone"]
 
 
 async def test_a_batch_that_fails_for_whatever_reason_is_made_call_by_call(
