@@ -47,6 +47,9 @@ _ATTEMPTS = {
 }
 """How often a call is made in all where its attempts end so (hazard D2); others are made once."""
 
+_RETRYING_S = 10
+"""No attempt begins later than so many seconds after the first: the caller has waited enough."""
+
 _SPOILS_CONNECTION = {Failure.LOST, Failure.UNANSWERED, Failure.READ_ONLY}
 """Failures after which the connection goes out of the pool, whatever SQLAlchemy thinks of it."""
 
@@ -55,6 +58,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 
 _LONGEST_TURN = 1.0
 """Seconds that a writer waits for those of its own process before it tries all the same."""
+
+_CONNECT_S = 12
+"""Seconds that it may take to connect, once there is room in the pool. The drivers' own timeouts
+are shorter, but those of aiomysql and asyncmy end with the TCP handshake."""
 
 _RAISED_BY_DRIVERS = (SQLAlchemyError, OSError)
 """asyncpg's OSError and TimeoutError come through SQLAlchemy as they are (hazard A3)."""
@@ -91,10 +98,22 @@ class Executor(Protocol):
 class PooledExecutor:
     """Runs work on a connection of an engine; when ``run`` returns, it is committed."""
 
-    def __init__(self, engine: AsyncEngine, dialect: Dialect, table: str) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        dialect: Dialect,
+        table: str,
+        *,
+        answer_timeout_s: float | None = None,
+    ) -> None:
+        """Use ``engine``, and give an attempt up whose answer takes longer than the timeout.
+
+        ``None`` leaves that to the engine, which is somebody else's then, or needs no network.
+        """
         self.engine = engine
         self.dialect = dialect
         self.table = table
+        self.answer_timeout_s = answer_timeout_s
         self._pool: Pool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns_of_all: asyncio.Lock | None = None
@@ -116,6 +135,7 @@ class PooledExecutor:
         self._require_own_loop()
         lost: _Failed | None = None
         attempts = 0
+        latest = asyncio.get_running_loop().time() + _RETRYING_S
         while True:
             attempts += 1
             attempt = _Attempt(self, work)
@@ -136,6 +156,7 @@ class PooledExecutor:
             if failed.failure.unknown and effect is not Effect.READ:
                 lost = failed
             is_over = lost is not None and effect is Effect.ONCE
+            is_over |= asyncio.get_running_loop().time() >= latest
             if is_over or attempts >= _ATTEMPTS.get(failed.failure, 1):
                 break
             await asyncio.sleep(_pause_after(attempts))
@@ -149,8 +170,8 @@ class PooledExecutor:
     async def _make(self, attempt: _Attempt[Result], effect: Effect) -> Result:
         self._under_way += 1
         try:
-            async with self._turn(effect):
-                result = await greenlet_spawn(attempt)
+            async with self._turn(effect), asyncio.timeout(None) as timeout:
+                result = await greenlet_spawn(attempt, timeout)
         finally:
             self._under_way -= 1
         if self._under_way >= self._connections:
@@ -198,9 +219,15 @@ class _Attempt(Generic[Result]):
         self._work = work
         self._sent = False
 
-    def __call__(self) -> Result:
-        with self._executor.engine.sync_engine.connect() as connection:
+    def __call__(self, timeout: asyncio.Timeout) -> Result:
+        engine, answer_timeout_s = self._executor.engine, self._executor.answer_timeout_s
+        if answer_timeout_s is not None:
+            queue = engine.pool.timeout() if isinstance(engine.pool, QueuePool) else 0
+            _reschedule(timeout, queue + _CONNECT_S)
+        with engine.sync_engine.connect() as connection:
             self._sent = True
+            if answer_timeout_s is not None:
+                _reschedule(timeout, answer_timeout_s)
             try:
                 result = self._work(connection)
                 if not is_autocommit(connection):
@@ -277,6 +304,10 @@ async def _in_turn(writers: asyncio.Lock) -> AsyncIterator[None]:
     finally:
         if has_turn:
             writers.release()
+
+
+def _reschedule(timeout: asyncio.Timeout, seconds: float) -> None:
+    timeout.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 def _pause_after(attempts: int) -> float:

@@ -174,7 +174,12 @@ class SQLSessionStore(_SessionOperations):
         self._engine = engine
         if not self._owns_engine and dialect.autocommit_is_free:
             engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._executor = PooledExecutor(engine, dialect, session_rows.fullname)
+        self._executor = PooledExecutor(
+            engine,
+            dialect,
+            session_rows.fullname,
+            answer_timeout_s=dialect.answer_timeout_s if self._owns_engine else None,
+        )
         self._operations = Operations(dialect, build_statements(session_rows, dialect))
         self._direct = calls = DirectCalls(self._executor, self._operations)
         self._coalesced = (

@@ -153,6 +153,10 @@ class Dialect:
     engine_options: Callable[[URL], dict[str, Any]]
     """Returns what ``create_async_engine`` needs beyond what every database gets."""
 
+    answer_timeout_s: float | None = None
+    """How long a statement may take on an engine of our own: longer than the server's own timeout,
+    for a server or a network that has fallen silent. ``None`` where neither is in between."""
+
     prepare_engine: Callable[[Engine], None] = lambda _engine: None
     """Adds what each new connection needs to an engine of our own."""
 

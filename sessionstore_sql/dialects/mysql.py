@@ -235,5 +235,6 @@ DIALECT = Dialect(
     redact=_redact,
     drivers={"aiomysql": "mysql", "asyncmy": "asyncmy"},
     engine_options=_engine_options,
+    answer_timeout_s=_STATEMENT_TIMEOUT_S + 2,
     prepare_engine=_prepare_engine,
 )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _LOCK_TIMEOUT_MS = 3_000
 _STATEMENT_TIMEOUT_MS = 10_000
+_ANSWER_TIMEOUT_S = _STATEMENT_TIMEOUT_MS / 1000 + 2
 _CONNECT_TIMEOUT_S = 10
 
 _PURGES = 1_936_029_811
@@ -145,8 +146,7 @@ def _engine_options(url: URL) -> dict[str, Any]:
     else:
         connect_args = {
             "timeout": _CONNECT_TIMEOUT_S,
-            # Longer than the server's own: it is for a server that does not answer at all.
-            "command_timeout": _STATEMENT_TIMEOUT_MS / 1000 + 2,
+            "command_timeout": _ANSWER_TIMEOUT_S,
             "server_settings": {name: str(value) for name, value in timeouts.items()},
         }
     return {"connect_args": connect_args}
@@ -166,4 +166,5 @@ DIALECT = Dialect(
     redact=_redact,
     drivers={"asyncpg": "asyncpg", "psycopg": "psycopg"},
     engine_options=_engine_options,
+    answer_timeout_s=_ANSWER_TIMEOUT_S,
 )

@@ -274,3 +274,24 @@ async def test_killed_connections_leave_no_trace(
 
     assert connections_in_use(store) == 0
     assert await deadline_of(store.engine, live) is not None
+
+
+async def test_a_silent_network_keeps_nobody_waiting(
+    url: URL, make_store: StoreMaker, live: SessionId, free: SessionId
+) -> None:
+    """A statement that nobody answers is given up, and so is its connection."""
+    proxy = Proxy(url)
+    async with proxy.running(url) as through:
+        store = await make_store(through)
+        await warm(store)
+        store._executor.answer_timeout_s = 0.2
+        proxy.is_silent = True
+
+        with fails(CreateError, free, secrets=(STATE,)) as caught:
+            await store.create(free, record(text=STATE))
+
+        proxy.is_silent = False
+        assert caught.value.transient
+        assert caught.value.outcome_unknown
+        assert await store.load(live) is not None
+        await store.aclose()

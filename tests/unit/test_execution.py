@@ -13,6 +13,8 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlalchemy.util import await_only
 
 from sessionstore_sql import DatabaseError, DuplicateIdError, SessionId, UnknownIdError
 from sessionstore_sql.dialects import Dialect, Failure, dialect_named
@@ -227,6 +229,68 @@ async def test_an_unanswered_statement_is_not_repeated(
 
     assert work.attempts == 1
     assert (error.transient, error.outcome_unknown) == (True, unknown)
+
+
+@pytest.fixture
+def impatient(engine: AsyncEngine, dialect: Dialect) -> PooledExecutor:
+    """One that waits for an answer only for a moment."""
+    return PooledExecutor(engine, dialect, "sessions", answer_timeout_s=0.01)
+
+
+def wait_for_ever(*_: Any) -> None:
+    """Wait as a driver does whose server has fallen silent."""
+    await_only(asyncio.Event().wait())
+
+
+@pytest.mark.parametrize(
+    ("effect", "unknown"), [(Effect.READ, False), (Effect.REPEATABLE, True), (Effect.ONCE, True)]
+)
+async def test_a_server_that_falls_silent_is_given_up(
+    impatient: PooledExecutor, effect: Effect, unknown: bool
+) -> None:
+    """Its connection leaves the pool, and nobody knows what became of a change."""
+    with pytest.raises(DatabaseError) as caught:
+        await impatient.run(wait_for_ever, effect)
+
+    error = caught.value
+    assert (error.transient, error.outcome_unknown) == (True, unknown)
+    assert error.connection_failed
+    assert await impatient.run(Work("result"), effect) == "result"
+
+
+@pytest.mark.parametrize("effect", Effect)
+@pytest.mark.parametrize("poolclass", [None, NullPool])
+async def test_a_server_that_is_silent_from_the_start_is_given_up(
+    dialect: Dialect,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    effect: Effect,
+    poolclass: type[NullPool] | None,
+) -> None:
+    """Nothing was sent, so nothing is unknown."""
+    monkeypatch.setattr("sessionstore_sql.execution._CONNECT_S", 0.01)
+    options: dict[str, Any] = {"poolclass": poolclass} if poolclass else {"pool_timeout": 0}
+    engine = create_engine(f"sqlite:///{tmp_path / 'file.db'}", options)
+    event.listen(engine.sync_engine, "do_connect", wait_for_ever)
+    executor = PooledExecutor(engine, dialect, "sessions", answer_timeout_s=5)
+
+    error = await failing(executor, Work("never"), effect)
+
+    assert (error.transient, error.outcome_unknown) == (True, False)
+    assert error.connection_failed
+    await engine.dispose()
+
+
+async def test_nothing_is_tried_again_when_it_is_too_late(
+    executor: PooledExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt may have waited as long as it could."""
+    monkeypatch.setattr("sessionstore_sql.execution._RETRYING_S", 0)
+    work = Work(*[trouble(Failure.LOCKED)] * 3)
+
+    await failing(executor, work, Effect.READ)
+
+    assert work.attempts == 1
 
 
 async def test_unknown_after_a_lost_attempt_is_an_unknown_outcome(executor: PooledExecutor) -> None:
