@@ -10,7 +10,7 @@ MATRIX_VENV ?= .venv-matrix
 # The peers bring what they need, which is no business of the tests.
 BENCH_VENV ?= .venv-bench
 
-EXTRAS := asyncpg,psycopg,mysql,asyncmy,sqlite,starlette,fastapi,testing
+EXTRAS := asyncpg,psycopg,mysql,asyncmy,sqlite,starlette,fastapi,testing,django
 BIN := $(VENV)/bin
 MATRIX_BIN := $(MATRIX_VENV)/bin
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
@@ -20,7 +20,7 @@ NEED_311 := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or 
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint format types migrations-check coverage bench docs docs-serve build check-wheel clean
+.PHONY: help demo test test-matrix lint format types migrations-check coverage bench docs docs-serve build check-wheel clean django-check
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ types: $(VENV)/.dev ## Check the types with mypy and pyright
 
 migrations-check: $(VENV)/.dev ## Migrate new databases, up and down, and look for drift
 	PYTHONPATH=. $(BIN)/python .ci/migrations_check.py
+
+django-check: $(VENV)/.dev ## Run Django's own session tests, which come with its source
+	PYTHONPATH=. $(BIN)/python .ci/django_check.py
 
 coverage: $(VENV)/.dev $(MATRIX_VENV)/.dev ## Require that the tests reach every line and branch
 	$(BIN)/coverage erase

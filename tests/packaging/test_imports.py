@@ -15,6 +15,7 @@ NOT_NEEDED = {
     "alembic",
     "asyncmy",
     "asyncpg",
+    "django",
     "psycopg",
     "fastapi",
     "pydantic",
