@@ -24,6 +24,7 @@ NOT_NEEDED = {
     "sessionstore_sql.migrate",
     "sessionstore_sql.testing",
     "starlette",
+    "starsessions",
 }
 
 

@@ -1,0 +1,268 @@
+"""The store for starsessions, alone: its interface, and our rules as far as it lets them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starsessions import JsonSerializer, SessionStore
+
+from sessionstore_sql import DeserializationError, SessionId, SessionRecord, SQLSessionStore
+from sessionstore_sql.starsessions import SQLStore
+from sessionstore_sql.testing.support import HOUR
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[2]
+DATA = b'{"user": 1, "__metadata__": {"lifetime": 60}}'
+
+
+@pytest.fixture
+def stars(store: SQLSessionStore) -> SQLStore:
+    """The sessions of starsessions, on an empty table."""
+    return SQLStore(store)
+
+
+async def written(stars: SQLStore, data: bytes = DATA) -> str:
+    """Return the id of a new session."""
+    return await stars.write("made-by-starsessions", data, lifetime=60, ttl=60)
+
+
+async def elsewhere(call: Any) -> Any:
+    """Return what ``call`` returns in another request, which has a context of its own."""
+    return await asyncio.create_task(call)
+
+
+async def life(store: SQLSessionStore, session_id: str) -> float:
+    """Return the seconds that a session has left."""
+    record = await store.load(SessionId(session_id))
+    assert record is not None
+    return record.ttl.total_seconds()
+
+
+async def test_it_is_a_store_of_starsessions(stars: SQLStore) -> None:
+    """So that type checkers, and who asks, take it for one."""
+    assert isinstance(stars, SessionStore)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DATA,
+        b"{}",
+        b"",
+        b"data",
+        b"\x00\xff\xfe",
+        bytes(range(256)),
+        b'{"a":1}',
+        b'{"a": NaN}',
+        b'{"a": "\\ud800"}',
+        b'{"a": 36893488147419103232}',
+        b'{"starsessions.bytes": "YQ=="}',
+        b"[1]",
+        b'{"a": ' + b"[" * 300 + b"]" * 300 + b"}",
+        b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        '{"a": "\N{SNOWMAN}"}'.encode(),
+        pickle.dumps({"user": 1}),
+        JsonSerializer().serialize({"имя": "Ада 😀", "b": [1.5, None, True, -0.0, 1e22]}),
+    ],
+    ids=range(17),
+)
+async def test_bytes_come_back_as_they_were(stars: SQLStore, data: bytes) -> None:
+    """Whatever a serializer makes of a session."""
+    session_id = await written(stars, data)
+
+    assert await stars.read(session_id, lifetime=60) == data
+
+
+async def test_json_is_stored_as_json(stars: SQLStore, store: SQLSessionStore) -> None:
+    """What the serializer of starsessions makes can be read, and found by other adapters."""
+    record = await store.load(SessionId(await written(stars)))
+
+    assert record is not None
+    assert record.state == {"user": 1, "__metadata__": {"lifetime": 60}}
+
+
+async def test_json_that_others_stored_is_read(stars: SQLStore, store: SQLSessionStore) -> None:
+    """As starsessions' serializer would have it, whatever the names in it."""
+    state: dict[str, Any] = {"starsessions.bytes": "YQ==", "user": "ada"}
+    await store.create(SessionId("theirs"), SessionRecord(state, HOUR))
+
+    assert json.loads(await stars.read("theirs", lifetime=60)) == state
+
+
+async def test_a_second_write_replaces_the_first(stars: SQLStore) -> None:
+    """Under the same id."""
+    session_id = await written(stars)
+
+    assert await stars.write(session_id, b"new", lifetime=60, ttl=60) == session_id
+    assert await stars.read(session_id, lifetime=60) == b"new"
+
+
+@pytest.mark.parametrize("session_id", ["unknown", "", "x" * 1_025, "surrogate \ud800"])
+async def test_an_unknown_id_has_no_data(stars: SQLStore, session_id: str) -> None:
+    """Nor has what cannot be an id; to remove it is fine."""
+    assert await stars.read(session_id, lifetime=60) == b""
+    await stars.remove(session_id)
+
+
+@pytest.mark.parametrize("session_id", ["planted", "", "x" * 1_025, "surrogate \ud800"])
+async def test_an_unknown_id_is_never_adopted(stars: SQLStore, session_id: str) -> None:
+    """What is written under it gets a new id: session fixation."""
+    await stars.read(session_id, lifetime=60)
+
+    new_id = await stars.write(session_id, DATA, lifetime=60, ttl=60)
+
+    assert new_id != session_id
+    assert await stars.read(new_id, lifetime=60) == DATA
+    assert await stars.read(session_id, lifetime=60) == b""
+
+
+async def test_a_removed_session_is_gone(stars: SQLStore) -> None:
+    """At once."""
+    session_id = await written(stars)
+
+    await stars.remove(session_id)
+
+    assert await stars.read(session_id, lifetime=60) == b""
+
+
+async def test_a_late_write_revives_nothing(stars: SQLStore, store: SQLSessionStore) -> None:
+    """Of a session that another request removed since this one read it: no row, the old id."""
+    session_id = await written(stars)
+    await stars.read(session_id, lifetime=60)
+    await elsewhere(stars.remove(session_id))
+
+    assert await stars.write(session_id, b"late", lifetime=60, ttl=60) == session_id
+
+    assert await stars.read(session_id, lifetime=60) == b""
+    assert await store.delete_expired() == 0
+
+
+async def test_an_expired_session_is_not_revived(stars: SQLStore, store: SQLSessionStore) -> None:
+    """It is a removed one."""
+    session_id = await written(stars)
+    await stars.read(session_id, lifetime=60)
+    await store.update_ttl(SessionId(session_id), timedelta(0))
+
+    assert await stars.write(session_id, b"late", lifetime=60, ttl=60) == session_id
+
+    assert await stars.read(session_id, lifetime=60) == b""
+
+
+async def test_a_write_without_a_read_gets_a_new_id(stars: SQLStore) -> None:
+    """The limit of it: who read the session in another context is not known here."""
+    session_id = await written(stars)
+    await elsewhere(stars.read(session_id, lifetime=60))
+    await stars.remove(session_id)
+
+    new_id = await stars.write(session_id, b"late", lifetime=60, ttl=60)
+
+    assert new_id != session_id
+    assert await stars.read(session_id, lifetime=60) == b""
+
+
+async def test_a_new_session_is_not_taken_for_the_last_one(stars: SQLStore) -> None:
+    """Where requests share a context, the next visitor's session is one of its own."""
+    first = await written(stars)
+    await stars.read(first, lifetime=60)
+    second = await written(stars, b"second")
+
+    assert second != first
+    assert await stars.read(first, lifetime=60) == DATA
+    assert await stars.read(second, lifetime=60) == b"second"
+
+
+async def test_a_session_that_ended_before_the_request_is_a_new_one(stars: SQLStore) -> None:
+    """Though an earlier request in the same context had read it."""
+    session_id = await written(stars)
+    await stars.read(session_id, lifetime=60)
+    await stars.remove(session_id)
+    await stars.read(session_id, lifetime=60)
+
+    new_id = await stars.write(session_id, b"new", lifetime=60, ttl=60)
+
+    assert new_id != session_id
+    assert await stars.read(new_id, lifetime=60) == b"new"
+
+
+async def test_the_ttl_counts(stars: SQLStore, store: SQLSessionStore) -> None:
+    """Not the lifetime, which is that of the whole session."""
+    session_id = await stars.write("new", DATA, lifetime=10_000, ttl=1_000)
+
+    assert 900 < await life(store, session_id) <= 1_000
+
+
+@pytest.mark.parametrize("ttl", [0, -5])
+async def test_a_session_without_time_left_is_over(stars: SQLStore, ttl: int) -> None:
+    """A request can outlast its session."""
+    session_id = await stars.write("new", DATA, lifetime=60, ttl=ttl)
+
+    assert await stars.read(session_id, lifetime=60) == b""
+
+
+async def test_the_longest_life_is_a_hundred_years(stars: SQLStore, store: SQLSessionStore) -> None:
+    """More is taken for it."""
+    session_id = await stars.write("new", DATA, lifetime=10**11, ttl=10**11)
+
+    assert 36_524 < await life(store, session_id) / 86_400 <= 36_525
+
+
+async def test_a_session_of_the_browsers_lives_thirty_days(
+    stars: SQLStore, store: SQLSessionStore
+) -> None:
+    """Lifetime zero: its end cannot be seen from here."""
+    session_id = await stars.write("new", DATA, lifetime=0, ttl=0)
+
+    assert 29 < await life(store, session_id) / 86_400 <= 30
+
+
+async def test_a_session_of_the_browsers_lives_as_configured(store: SQLSessionStore) -> None:
+    """Where thirty days are not right."""
+    stars = SQLStore(store, session_only_ttl=HOUR)
+
+    session_id = await stars.write("new", DATA, lifetime=0, ttl=0)
+
+    assert 3_500 < await life(store, session_id) <= 3_600
+
+
+async def test_a_wrong_ttl_is_refused(store: SQLSessionStore) -> None:
+    """When the store is made, not when a session is written."""
+    with pytest.raises(ValueError, match="between"):
+        SQLStore(store, session_only_ttl=timedelta(seconds=-1))
+    with pytest.raises(TypeError, match="timedelta"):
+        SQLStore(store, session_only_ttl=60)  # type: ignore[arg-type]
+
+
+async def test_what_cannot_be_decoded_is_an_error(stars: SQLStore) -> None:
+    """And not an empty session."""
+
+    class Broken:
+        def encode(self, _state: Any) -> bytes:
+            return b"{}"
+
+        def decode(self, _data: bytes) -> Any:
+            raise DeserializationError("broken")
+
+    session_id = await written(stars)
+    broken = SQLSessionStore(stars._store.engine, codec=Broken())  # type: ignore[attr-defined]
+
+    with pytest.raises(DeserializationError):
+        await SQLStore(broken).read(session_id, lifetime=60)
+
+
+def test_missing_starsessions_are_named() -> None:
+    """With the extra that brings them."""
+    script = "import sys; sys.modules['starsessions'] = None; import sessionstore_sql.starsessions"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert "pip install 'sessionstore-sql[starsessions]'" in done.stderr.splitlines()[-1]
