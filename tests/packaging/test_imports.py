@@ -16,6 +16,7 @@ NOT_NEEDED = {
     "asyncmy",
     "asyncpg",
     "django",
+    "litestar",
     "psycopg",
     "fastapi",
     "pydantic",

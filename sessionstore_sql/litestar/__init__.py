@@ -1,0 +1,15 @@
+"""Litestar: a store for caches and rate limits, and server-side sessions.
+
+Needs the extra ``litestar``: ``pip install 'sessionstore-sql[litestar]'``.
+"""
+
+from importlib.util import find_spec
+
+if find_spec("litestar") is None:
+    raise ModuleNotFoundError(
+        "litestar is not installed: pip install 'sessionstore-sql[litestar]'", name="litestar"
+    )
+
+from sessionstore_sql.litestar.stores import SQLStore
+
+__all__ = ["SQLStore"]
