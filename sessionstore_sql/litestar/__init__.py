@@ -10,6 +10,20 @@ if find_spec("litestar") is None:
         "litestar is not installed: pip install 'sessionstore-sql[litestar]'", name="litestar"
     )
 
+from sessionstore_sql.litestar.sessions import (
+    SQLSessionBackend,
+    SQLSessionConfig,
+    invalidate,
+    rotate,
+)
 from sessionstore_sql.litestar.stores import SQLStore
+from sessionstore_sql.visits import SessionClosedError
 
-__all__ = ["SQLStore"]
+__all__ = [
+    "SQLSessionBackend",
+    "SQLSessionConfig",
+    "SQLStore",
+    "SessionClosedError",
+    "invalidate",
+    "rotate",
+]

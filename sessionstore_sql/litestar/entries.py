@@ -51,11 +51,11 @@ class Namespace:
     def id_of(self, key: str) -> SessionId:
         """Return the id of an entry: of one length for a key of any.
 
-        It has characters that no generated session id has, and these have a length of their own,
-        so that in a table with both neither is found under the other's id.
+        It holds blanks, which no cookie can: where sessions are in the same table, no client can
+        present the id of an entry as that of a session.
         """
         digest = hashlib.sha256(self.prefix + _END + _encoded(key)).hexdigest()
-        return SessionId(f"litestar:{digest}")
+        return SessionId(f"entry of litestar {digest}")
 
 
 @dataclass(frozen=True, slots=True)

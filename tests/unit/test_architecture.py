@@ -16,7 +16,8 @@ ROOT_NAME = "sessionstore_sql"
 LAYERS = (
     {"records"},
     {"backend", "errors"},
-    {"codec", "lifecycle", "schema"},
+    {"caching", "codec", "cookies", "lifecycle", "schema"},
+    {"visits"},
     {"dialects.clock"},
     {"dialects.purging"},
     {"dialects.upserts"},
