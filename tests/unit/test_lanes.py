@@ -180,7 +180,7 @@ async def test_a_batch_that_waited_for_one_row_is_made_call_by_call(
     statements: Statements,
 ) -> None:
     """Someone else is about to insert one of its ids; the others don't have to wait for that."""
-    lane = CreateLane(statements.batch)
+    lane = CreateLane(statements.batch, at_once=1)
     statements.batch_error = DatabaseError("locked", transient=True)
     asked = [ask(lane, statements, name) for name in "0ab"]
     await settle()
