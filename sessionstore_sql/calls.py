@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from sessionstore_sql.exclusion import purge_exclusively
 from sessionstore_sql.execution import Effect, Executor
+from sessionstore_sql.operations import Backlog
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -70,11 +71,11 @@ class DirectCalls:
 
     async def _purge(self, purge_once: _PurgeOnce, batch_size: int | None) -> tuple[int, bool]:
         """Return how many were removed, and whether nobody else was at it."""
-        removed, tried = 0, set[bytes]()
+        removed, backlog = 0, Backlog()
         while batch_size is None or removed < batch_size:
             wanted = None if batch_size is None else batch_size - removed
             limit = self._operations.purge_limit(wanted)
-            work = partial(purge_once, limit=limit, tried=tried)
+            work = partial(purge_once, limit=limit, backlog=backlog)
             purge = await self._executor.run(work, Effect.REPEATABLE)
             if purge is None:
                 return removed, False
@@ -85,6 +86,6 @@ class DirectCalls:
 
 
 class _PurgeOnce(Protocol):
-    def __call__(self, connection: Connection, limit: int, tried: set[bytes]) -> Purge | None:
+    def __call__(self, connection: Connection, limit: int, backlog: Backlog) -> Purge | None:
         """Purge; ``None`` where someone else does."""
         ...

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sessionstore_sql.dialects import Failure
 from sessionstore_sql.dialects.purging import purge_parameters
-from sessionstore_sql.operations import Operations, Purge, is_autocommit
+from sessionstore_sql.operations import Backlog, Operations, Purge, is_autocommit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def purge_exclusively(
-    operations: Operations, connection: Connection, limit: int, tried: set[bytes]
+    operations: Operations, connection: Connection, limit: int, backlog: Backlog
 ) -> Purge | None:
     """Purge as ``Operations.purge`` does, unless someone else does so already: then ``None``."""
     statements = operations.statements
@@ -35,7 +35,7 @@ def purge_exclusively(
         is_ours, removed = connection.execute(statements.purge_exclusively, bounds).one()
         return Purge(removed, is_last=removed < limit) if is_ours else None
     with _turn(connection, statements.purge_lock, operations.dialect) as is_ours:
-        return operations.purge(connection, limit, tried) if is_ours else None
+        return operations.purge(connection, limit, backlog) if is_ours else None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ adds whose operation it was.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,6 +43,18 @@ class Purge(NamedTuple):
     removed: int
     is_last: bool
     """Whether another one would find nothing."""
+
+
+@dataclass(slots=True)
+class Backlog:
+    """What one call of ``delete_expired`` remembers from purge to purge."""
+
+    chosen: list[bytes] = field(default_factory=list)
+    """Keys still to be removed."""
+    is_all: bool = False
+    """Whether they were all there was to choose."""
+    tried: set[bytes] = field(default_factory=set)
+    """Keys that could not all be removed, as someone had some locked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,33 +136,34 @@ class Operations:
             self.dialect.largest_purge,
         )
 
-    def purge(self, connection: Connection, limit: int, tried: set[bytes]) -> Purge:
+    def purge(self, connection: Connection, limit: int, backlog: Backlog) -> Purge:
         """Remove expired rows, oldest first, at most ``limit``.
 
         Args:
             connection: To the database.
             limit: From ``purge_limit``.
-            tried: Keys that earlier purges of the same call could not all remove, as someone had
-                some locked; those of this one are added. One statement needs no memory.
+            backlog: Of the same call of ``delete_expired``; one statement has none.
         """
-        bounds = purge_parameters(limit)
         if self.statements.purge is not None:
-            count = _count(connection, self.statements.purge, bounds)
+            count = _count(connection, self.statements.purge, purge_parameters(limit))
             return Purge(count, is_last=count < limit)
         # Choosing reads without locks. Deleting by key locks only the rows that go, in the order
         # in which updates lock them too, and skips those that someone else has (hazard M7).
-        assert self.statements.purge_by_key is not None
-        bounds["batch_size"] = limit + len(tried)
-        chosen = connection.scalars(self.statements.oldest_expired, bounds).all()
-        untried = [each for each in chosen if each not in tried]
-        if not untried:
-            return Purge(0, is_last=True)
-        ids = sorted(untried[:limit])
-        count = _count(connection, self.statements.purge_by_key, {"ids": ids})
-        if count < len(ids):
-            tried.update(ids)
-        is_all = len(chosen) < bounds["batch_size"] and len(untried) <= limit
-        return Purge(count, is_last=is_all)
+        by_key = self.statements.purge_by_key
+        assert by_key is not None
+        if not backlog.chosen:
+            wanted = limit + len(backlog.tried)
+            found = by_key.choose(connection, wanted)
+            untried = [key for key in found if key not in backlog.tried]
+            backlog.chosen = sorted(untried[:limit])
+            backlog.is_all = len(found) < wanted and len(untried) <= limit
+        part = backlog.chosen[: by_key.largest_part]
+        count = by_key.remove(connection, part) if part else 0
+        if count < len(part):
+            backlog.tried.update(part)
+        # Only now: if it failed, these keys are tried again.
+        del backlog.chosen[: len(part)]
+        return Purge(count, is_last=not part or (backlog.is_all and not backlog.chosen))
 
     def _try(
         self, connection: Connection, statement: Executable, parameters: dict[str, Any]

@@ -20,13 +20,13 @@ from sqlalchemy import (
 )
 
 from sessionstore_sql.dialects import Dialect, now
-from sessionstore_sql.dialects.purging import expired_count, is_expired, oldest_expired
+from sessionstore_sql.dialects.purging import expired_count, is_expired
 from sessionstore_sql.dialects.upserts import replacing_expired
 
 if TYPE_CHECKING:
     from sqlalchemy import BindParameter, Table
 
-    from sessionstore_sql.dialects.base import PurgeLock
+    from sessionstore_sql.dialects.base import KeyedPurge, PurgeLock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +54,10 @@ class Statements:
     """``key, new_key``: counts the live session; fails with a duplicate key."""
     expired_count: Select[Any]
     """A number."""
-    oldest_expired: Select[Any]
-    """``batch_size, lookahead``: ids."""
     purge: Delete | None
     """``batch_size, lookahead``: counts what it removed. ``None``: two steps."""
-    purge_by_key: Executable | None
-    """``ids``: counts what it removed."""
+    purge_by_key: KeyedPurge | None
+    """The two steps."""
     purge_exclusively: Executable | None
     """``batch_size, lookahead``: whether it was alone, and how many it removed. ``None``: with
     the lock, if there is one."""
@@ -97,7 +95,6 @@ def build_statements(table: Table, dialect: Dialect) -> Statements:
         delete_if_expired=delete(table).where(has_key, is_expired(table)),
         change_id=update(table).where(has_key, is_live).values(id=binary("new_key")),
         expired_count=expired_count(table),
-        oldest_expired=oldest_expired(table),
         purge=None if dialect.purge is None else dialect.purge(table),
         purge_by_key=None if dialect.purge_by_key is None else dialect.purge_by_key(table),
         purge_exclusively=(

@@ -115,6 +115,21 @@ class PurgeLock(NamedTuple):
     """Executed last: leaves the connection as it was."""
 
 
+class KeyedPurge(Protocol):
+    """A purge in two steps."""
+
+    largest_part: int
+    """How many of the keys chosen are removed at once."""
+
+    def choose(self, connection: Connection, limit: int) -> Sequence[bytes]:
+        """Return the keys of the oldest expired rows, without locking any."""
+        ...
+
+    def remove(self, connection: Connection, keys: Sequence[bytes]) -> int:
+        """Delete those that are expired and that nobody has locked; return how many."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """Named capabilities and functions of one database."""
@@ -174,8 +189,8 @@ class Dialect:
     """Builds the purge of at most ``:batch_size`` rows as one statement. ``None`` where the
     database runs two better: choose, then delete by key."""
 
-    purge_by_key: Callable[[Table], Executable] | None = None
-    """Builds the second of the two: delete those of ``:ids`` that are expired and unlocked."""
+    purge_by_key: Callable[[Table], KeyedPurge] | None = None
+    """Builds the two."""
 
     purge_exclusively: Callable[[Table], Executable] | None = None
     """Builds a ``purge`` that removes nothing while another of its kind is under way anywhere. It

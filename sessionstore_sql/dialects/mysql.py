@@ -9,7 +9,6 @@ from sqlalchemy import (
     ColumnElement,
     LargeBinary,
     String,
-    bindparam,
     event,
     func,
     literal,
@@ -17,23 +16,18 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.base import Executable
-from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeDecorator
 
 from sessionstore_sql.dialects.base import Dialect, Failure, PurgeLock
 from sessionstore_sql.dialects.clock import now
-from sessionstore_sql.dialects.mysql_batches import BY_KEY, AllOrNothingBatches
-from sessionstore_sql.dialects.purging import is_expired
+from sessionstore_sql.dialects.mysql_batches import AllOrNothingBatches
+from sessionstore_sql.dialects.mysql_purging import LARGEST_PURGE, PurgeByKey
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, BindParameter, Connection, Engine, Select, Table
+    from sqlalchemy import URL, BindParameter, Connection, Engine, Table
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.engine.interfaces import Dialect as SQLAlchemyDialect
     from sqlalchemy.sql.compiler import SQLCompiler
-
-_LARGEST_PURGE = 500
-"""Rows. From 1,000 keys on, MariaDB makes a join of the list, and may scan the table for it."""
 
 _VANISHED_S = 60
 """After which who holds a lock, and says nothing, is taken for dead."""
@@ -115,51 +109,10 @@ class HexBytes(TypeDecorator[bytes]):
         return func.unhex(bindparam, type_=LargeBinary())
 
 
-class _DeleteJoined(Executable, ClauseElement):
-    """DELETE of the rows of a table whose ``id`` a sub-select returns, which is read first.
-
-    MySQL refuses LIMIT and SKIP LOCKED in an IN (error 1235); with a derived table and no fixed
-    order, the optimizer may scan the table first and lock what it passes.
-    """
-
-    inherit_cache = False
-
-    def __init__(self, table: Table, chosen: Select[Any]) -> None:
-        self.table = table
-        self.chosen = chosen.subquery("chosen")
-        self.condition = is_expired(table)
-
-
-@compiles(_DeleteJoined)
-def _delete_joined(element: _DeleteJoined, compiler: SQLCompiler, **options: Any) -> str:
-    table = compiler.process(element.table, asfrom=True, **options)
-    chosen = compiler.process(element.chosen, asfrom=True, **options)
-    condition = compiler.process(element.condition, **options)
-    same_id = compiler.process(element.table.c.id == element.chosen.c.id, **options)
-    return (
-        f"DELETE {table} FROM {chosen} STRAIGHT_JOIN {table} {BY_KEY} ON {same_id}"
-        f" WHERE {condition}"
-    )
-
-
 @compiles(now, "mysql", "mariadb")
 def _now(_element: now, _compiler: SQLCompiler, **_: Any) -> str:
     # Neither NOW() nor UNIX_TIMESTAMP(): they move with the session's time_zone (hazard M6).
     return "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)))"
-
-
-def _purge_by_key(table: Table) -> Executable:
-    unlocked = (
-        select(table.c.id)
-        .with_hint(table, BY_KEY)
-        .where(table.c.id.in_(bindparam("ids", expanding=True, type_=HexBytes())))
-        .where(is_expired(table))
-        # It limits nothing, but keeps MySQL 9.7 from merging the derived table into the DELETE: for
-        # a single key it would then read the row as a constant, and wait for its lock after all.
-        .limit(_LARGEST_PURGE)
-        .with_for_update(skip_locked=True)
-    )
-    return _DeleteJoined(table, unlocked)
 
 
 def _purge_lock(table: Table) -> PurgeLock:
@@ -224,10 +177,10 @@ def _prepare_engine(engine: Engine) -> None:
 
 DIALECT = Dialect(
     binary=HexBytes(),
-    purge_by_key=_purge_by_key,
+    purge_by_key=PurgeByKey,
     purge_lock=_purge_lock,
     batches=AllOrNothingBatches,
-    largest_purge=_LARGEST_PURGE,
+    largest_purge=LARGEST_PURGE,
     error_aborts_transaction=False,
     autocommit_is_free=False,
     state_limit=_state_limit,

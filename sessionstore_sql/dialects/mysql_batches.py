@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import IntegrityError
 
-from sessionstore_sql.dialects.clock import now
+from sessionstore_sql.dialects.mysql_texts import BY_KEY, BYTES, markers, names, with_long_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -15,15 +15,6 @@ if TYPE_CHECKING:
 
     from sessionstore_sql.dialects.base import Row
 
-BY_KEY = "FORCE INDEX (PRIMARY)"
-"""Keeps the optimizer from scanning a table of a few pages instead, and so from locking, or
-waiting for, rows that are not meant (hazard M7)."""
-
-_BYTES = "x%s"
-"""Where bytes go, bound as their hexadecimal digits: the drivers put parameters into the text
-themselves, in quotes, which makes it a literal. Unlike ``UNHEX('..')``, the server need not
-evaluate it for each row, which was a fifth of an update of 64 rows on MySQL 9.7."""
-
 _PACKED = (
     "GROUP_CONCAT({name}.id, LPAD({remaining}, 20, '0'), LPAD(LENGTH({name}.state), 10, '0'), "
     "{name}.state SEPARATOR '')"
@@ -31,8 +22,6 @@ _PACKED = (
 """All that ``load`` returns of a row, in one piece."""
 _KEY_END, _REMAINING_END, _STATE_START = 32, 52, 62
 """Where its parts end and begin, the last having any length."""
-_LONGEST = 1 << 30
-"""Bytes: more than any packet has. The server takes less where a packet is shorter."""
 
 
 class AllOrNothingBatches:
@@ -55,12 +44,12 @@ class AllOrNothingBatches:
         costs the server. A value that was cut off, for being longer than a packet, is replaced by
         rows.
         """
-        name, clock = self._names(connection)
+        name, clock = names(self._table, connection)
         remaining = f"{name}.deadline - {clock}"
         packed = _PACKED.format(name=name, remaining=remaining)
-        is_live = f"{name}.id IN ({_markers(keys)}) AND {name}.deadline > {clock}"
+        is_live = f"{name}.id IN ({markers(keys)}) AND {name}.deadline > {clock}"
         size = f"SUM({_STATE_START} + LENGTH({name}.state))"
-        text = _with_long_values(connection, f"{size}, {packed} FROM {name} WHERE {is_live}")
+        text = with_long_values(connection, f"{size}, {packed} FROM {name} WHERE {is_live}")
         ((expected, value),) = self._rows(connection, text, keys)
         if expected is None:
             return iter(())
@@ -71,7 +60,7 @@ class AllOrNothingBatches:
 
     def live(self, connection: Connection, keys: Sequence[bytes]) -> Collection[bytes]:
         """Return the keys that are live, as far as it is committed."""
-        _, clock = self._names(connection)
+        _, clock = names(self._table, connection)
         return self._found(connection, keys, f" AND deadline > {clock}")
 
     def create(self, connection: Connection, rows: Sequence[Row]) -> Collection[bytes]:
@@ -113,8 +102,8 @@ class AllOrNothingBatches:
         return ()
 
     def _insert(self, connection: Connection, rows: Sequence[Row]) -> bool:
-        name, clock = self._names(connection)
-        values = ", ".join([f"({_BYTES}, {clock} + %s, {_BYTES})"] * len(rows))
+        name, clock = names(self._table, connection)
+        values = ", ".join([f"({BYTES}, {clock} + %s, {BYTES})"] * len(rows))
         try:
             connection.exec_driver_sql(
                 f"INSERT INTO {name} (id, deadline, state) VALUES {values}", _parameters(rows)
@@ -124,8 +113,8 @@ class AllOrNothingBatches:
         return True
 
     def _update(self, connection: Connection, rows: Sequence[Row]) -> int:
-        name, clock = self._names(connection)
-        given = f"SELECT {_BYTES} AS id, %s AS ttl, {_BYTES} AS state"
+        name, clock = names(self._table, connection)
+        given = f"SELECT {BYTES} AS id, %s AS ttl, {BYTES} AS state"
         return self._change(
             connection,
             f"UPDATE ({' UNION ALL '.join([given] * len(rows))}) AS given "
@@ -136,16 +125,16 @@ class AllOrNothingBatches:
         )
 
     def _update_ttl(self, connection: Connection, rows: Sequence[Row]) -> int:
-        name, clock = self._names(connection)
+        name, clock = names(self._table, connection)
         keys = [row.key.hex() for row in rows]
         ttls = {row.ttl for row in rows}
         if len(ttls) == 1:
             text = (
                 f"UPDATE {name} {BY_KEY} SET deadline = {clock} + %s "
-                f"WHERE id IN ({_markers(keys)}) AND "
+                f"WHERE id IN ({markers(keys)}) AND "
             )
             return self._change(connection, text, (*ttls, *keys), rows)
-        given = f"SELECT {_BYTES} AS id, %s AS ttl"
+        given = f"SELECT {BYTES} AS id, %s AS ttl"
         return self._change(
             connection,
             f"UPDATE ({' UNION ALL '.join([given] * len(rows))}) AS given "
@@ -156,8 +145,8 @@ class AllOrNothingBatches:
         )
 
     def _delete(self, connection: Connection, rows: Sequence[Row]) -> int:
-        name, _ = self._names(connection)
-        text = f"DELETE {name} FROM {name} {BY_KEY} WHERE id IN ({_markers(rows)}) AND "
+        name, _ = names(self._table, connection)
+        text = f"DELETE {name} FROM {name} {BY_KEY} WHERE id IN ({markers(rows)}) AND "
         return self._change(connection, text, tuple(row.key.hex() for row in rows), rows)
 
     def _change(
@@ -168,9 +157,9 @@ class AllOrNothingBatches:
         The condition is evaluated once, locks in the order of the keys, and skips what someone
         else holds: no batch waits for another, so none can deadlock with it.
         """
-        name, clock = self._names(connection)
+        name, clock = names(self._table, connection)
         all_live = (
-            f"(SELECT COUNT(*) FROM (SELECT id FROM {name} {BY_KEY} WHERE id IN ({_markers(rows)}) "
+            f"(SELECT COUNT(*) FROM (SELECT id FROM {name} {BY_KEY} WHERE id IN ({markers(rows)}) "
             f"AND deadline > {clock} FOR UPDATE SKIP LOCKED) AS held) = %s"
         )
         bound = (*parameters, *(row.key.hex() for row in rows), len(rows))
@@ -179,32 +168,16 @@ class AllOrNothingBatches:
     def _found(
         self, connection: Connection, keys: Sequence[bytes], condition: str = ""
     ) -> set[bytes]:
-        name, _ = self._names(connection)
-        text = f"SELECT id FROM {name} WHERE id IN ({_markers(keys)}){condition}"
+        name, _ = names(self._table, connection)
+        text = f"SELECT id FROM {name} WHERE id IN ({markers(keys)}){condition}"
         return {key for (key,) in self._rows(connection, text, keys)}
 
     def _rows(self, connection: Connection, text: str, keys: Sequence[bytes]) -> Sequence[Any]:
         return connection.exec_driver_sql(text, tuple(key.hex() for key in keys)).all()
 
-    def _names(self, connection: Connection) -> tuple[str, str]:
-        dialect = connection.dialect
-        name = dialect.identifier_preparer.format_table(self._table)
-        return name, str(now().compile(dialect=dialect))
-
-
-def _markers(things: Sequence[Any]) -> str:
-    return ", ".join([_BYTES] * len(things))
-
 
 def _parameters(rows: Sequence[Row]) -> tuple[Any, ...]:
     return tuple(part for row in rows for part in (row.key.hex(), row.ttl, row.state.hex()))
-
-
-def _with_long_values(connection: Connection, selection: str) -> str:
-    """Return a SELECT whose GROUP_CONCAT may have all of a packet, whatever the session says."""
-    if getattr(connection.dialect, "is_mariadb", False):
-        return f"SET STATEMENT group_concat_max_len = {_LONGEST} FOR SELECT {selection}"
-    return f"SELECT /*+ SET_VAR(group_concat_max_len = {_LONGEST}) */ {selection}"
 
 
 def _unpacked(value: bytes) -> Iterator[tuple[bytes, bytes, int]]:

@@ -47,7 +47,11 @@ async def plans_of(engine: AsyncEngine, call: Awaitable[Any]) -> list[list[dict[
         # MySQL 9 explains in another format unless told.
         explain = "EXPLAIN" if connection.dialect.name == "postgresql" else TRADITIONAL
         for statement, parameters in sent:
-            result = await connection.exec_driver_sql(f"{explain} {statement}", parameters)
+            # MariaDB's SET STATEMENT .. FOR stands before what is explained.
+            setting, _, bare = statement.rpartition(" FOR SELECT ")
+            is_set = setting.startswith("SET STATEMENT ") and "SELECT" not in setting
+            told = f"{setting} FOR {explain} SELECT {bare}" if is_set else f"{explain} {statement}"
+            result = await connection.exec_driver_sql(told, parameters)
             plans.append([{k.lower(): v for k, v in row.items()} for row in result.mappings()])
     return plans
 

@@ -10,7 +10,8 @@ from sqlalchemy.exc import IntegrityError
 
 from sessionstore_sql import DatabaseError, SessionId, operations
 from sessionstore_sql.dialects import dialect_named
-from sessionstore_sql.operations import Operations
+from sessionstore_sql.dialects.mysql_purging import PurgeByKey
+from sessionstore_sql.operations import Backlog, Operations
 from sessionstore_sql.schema import session_table
 from sessionstore_sql.statements import build_statements
 
@@ -65,25 +66,49 @@ def test_purges_choose_others_where_some_were_locked(monkeypatch: pytest.MonkeyP
     keys = [bytes([number]) for number in range(10)]
     asked: list[list[bytes]] = []
 
-    class Rows:
-        def all(self) -> list[bytes]:
-            return keys
+    def choose(_self: object, _connection: object, _limit: int) -> list[bytes]:
+        return keys
 
-    class Connection:
-        def scalars(self, *_: Any) -> Rows:
-            return Rows()
+    def remove(_self: object, _connection: object, ids: list[bytes]) -> int:
+        asked.append(ids)
+        return len(ids) - 1
 
-    def count(_connection: Any, _statement: Any, parameters: dict[str, Any]) -> int:
-        asked.append(parameters["ids"])
-        return len(parameters["ids"]) - 1
-
-    monkeypatch.setattr(operations, "_count", count)
-    tried: set[bytes] = set()
-    connection: Any = Connection()
-    first = OPERATIONS.purge(connection, 4, tried)
-    second = OPERATIONS.purge(connection, 4, tried)
-    third = OPERATIONS.purge(connection, 4, tried)
-    fourth = OPERATIONS.purge(connection, 4, tried)
+    monkeypatch.setattr(PurgeByKey, "choose", choose)
+    monkeypatch.setattr(PurgeByKey, "remove", remove)
+    backlog = Backlog()
+    first = OPERATIONS.purge(CONNECTION, 4, backlog)
+    second = OPERATIONS.purge(CONNECTION, 4, backlog)
+    third = OPERATIONS.purge(CONNECTION, 4, backlog)
+    fourth = OPERATIONS.purge(CONNECTION, 4, backlog)
     assert asked == [keys[:4], keys[4:8], keys[8:]]
     assert [first.removed, second.removed, third.removed, fourth.removed] == [3, 3, 1, 0]
     assert [first.is_last, second.is_last, third.is_last, fourth.is_last][::3] == [False, True]
+
+
+def test_a_purge_by_key_goes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chosen once, removed a few at a time; a part that failed is tried again."""
+    keys = [bytes([number]) for number in range(5)]
+    chosen: list[int] = []
+    removed: list[list[bytes]] = []
+
+    def choose(_self: object, _connection: object, limit: int) -> list[bytes]:
+        chosen.append(limit)
+        return keys[::-1]
+
+    def remove(_self: object, _connection: object, ids: list[bytes]) -> int:
+        removed.append(ids)
+        if len(removed) == 2:
+            raise ConnectionResetError
+        return len(ids)
+
+    monkeypatch.setattr(PurgeByKey, "choose", choose)
+    monkeypatch.setattr(PurgeByKey, "remove", remove)
+    monkeypatch.setattr(PurgeByKey, "largest_part", 2)
+    backlog = Backlog()
+    first = OPERATIONS.purge(CONNECTION, 10, backlog)
+    with pytest.raises(ConnectionResetError):
+        OPERATIONS.purge(CONNECTION, 10, backlog)
+    others = [OPERATIONS.purge(CONNECTION, 10, backlog) for _ in range(2)]
+    assert chosen == [10]
+    assert removed == [keys[:2], keys[2:4], keys[2:4], keys[4:]]
+    assert [purge.is_last for purge in (first, *others)] == [False, False, True]
