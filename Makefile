@@ -20,13 +20,16 @@ NEED_311 := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or 
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint format types migrations-check coverage bench docs docs-serve build check-wheel clean django-check
+.PHONY: help demo test test-matrix lint format types migrations-check coverage bench docs docs-serve build check-wheel clean django-check example
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.sqlite ## Show the store at work, on a SQLite file that is deleted again
 	@$(BIN)/python examples/demo.py
+
+example: $(VENV)/.example ## Open a shop on http://localhost:8000, on FastAPI, with a database in shop.db
+	$(BIN)/python -m uvicorn --app-dir examples/fastapi_shop --factory shop:create_app $(ARGS)
 
 test: $(VENV)/.dev ## Run the tests on every database there is; see CONTRIBUTING.md
 	$(BIN)/python -m pytest $(ARGS)
@@ -90,10 +93,15 @@ $(VENV)/.sqlite: pyproject.toml | $(BIN)/python
 	$(BIN)/python $(PIP_INSTALL) --editable '.[sqlite]'
 	@touch $@
 
+$(VENV)/.example: pyproject.toml | $(BIN)/python
+	$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	$(BIN)/python $(PIP_INSTALL) --editable '.[fastapi,sqlite]' --group example
+	@touch $@
+
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	$(BIN)/python $(PIP_INSTALL) --editable '.[$(EXTRAS)]' --group dev --group docs
-	@touch $@ $(VENV)/.sqlite
+	@touch $@ $(VENV)/.example $(VENV)/.sqlite
 
 $(MATRIX_VENV)/.dev: pyproject.toml | $(MATRIX_BIN)/python
 	$(MATRIX_BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import URL, text
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionstore_sql import SQLSessionStore
 from tests.databases import (
+    CHROMIUM,
     DATABASES,
     REQUIRE,
     TARGETS,
@@ -27,14 +28,14 @@ _unavailable = pytest.StashKey[dict[str, str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_unavailable] = {}
-    if unknown := required() - set(DATABASES):
-        raise pytest.UsageError(f"{REQUIRE} names unknown databases: {', '.join(sorted(unknown))}")
+    if unknown := required() - {*DATABASES, CHROMIUM}:
+        raise pytest.UsageError(f"{REQUIRE} names what is unknown: {', '.join(sorted(unknown))}")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Name the databases that were skipped: a skip must not look like a pass."""
-    for database, reason in config.stash[_unavailable].items():
-        terminalreporter.write_line(f"NOT TESTED: {database}: {reason}", yellow=True)
+    """Name what was skipped: a skip must not look like a pass."""
+    for missing, reason in config.stash[_unavailable].items():
+        terminalreporter.write_line(f"NOT TESTED: {missing}: {reason}", yellow=True)
 
 
 @pytest.fixture(scope="session")
@@ -65,10 +66,14 @@ def url_or_skip(target: Target, databases: Databases, config: pytest.Config) -> 
     try:
         return databases.url(target)
     except UnavailableError as reason:
-        if target.database in required():
-            pytest.fail(f"{target.database} is required: {reason}", pytrace=False)
-        config.stash[_unavailable][target.database] = str(reason)
-        pytest.skip(f"{target.database}: {reason}")
+        skip_unless_required(target.database, str(reason), config)
+
+
+def skip_unless_required(missing: str, reason: str, config: pytest.Config) -> NoReturn:
+    if missing in required():
+        pytest.fail(f"{missing} is required: {reason}", pytrace=False)
+    config.stash[_unavailable][missing] = reason
+    pytest.skip(f"{missing}: {reason}")
 
 
 @pytest.fixture

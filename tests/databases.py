@@ -21,6 +21,7 @@ from sessionstore_sql import migrate
 REQUIRE = "SESSIONSTORE_TEST_REQUIRE"
 SERVERS = ("postgresql", "mysql", "mariadb")
 DATABASES = (*SERVERS, "sqlite")
+CHROMIUM = "chromium"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ TARGETS = (
 
 
 def required() -> set[str]:
-    """Return the databases whose absence is a failure."""
+    """Return the databases, and the browser, whose absence is a failure."""
     return set(filter(None, os.environ.get(REQUIRE, "").replace(" ", "").split(",")))
 
 

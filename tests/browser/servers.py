@@ -1,0 +1,101 @@
+"""The shop of ``examples/fastapi_shop``, started as ``make example`` starts it."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 60
+"""The longest that a server may take to start."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A running shop.
+
+    Args:
+        port: Where it listens, on the loopback interface.
+        scheme: ``http``, or ``https`` with a certificate of its own.
+        database: The file with its sessions.
+    """
+
+    port: int
+    scheme: str
+    database: Path
+
+    def url(self, path: str, host: str = "localhost") -> str:
+        """Return the URL of a page."""
+        return f"{self.scheme}://{host}:{self.port}{path}"
+
+    def let_pass(self, time: timedelta) -> None:
+        """Let time pass for every session there is."""
+        microseconds = time // timedelta(microseconds=1)
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            connection.execute(
+                "UPDATE sessionstore_sessions SET deadline = deadline - ?", (microseconds,)
+            )
+
+    def count(self) -> int:
+        """Return how many rows there are."""
+        with closing(sqlite3.connect(self.database)) as connection:
+            (found,) = connection.execute("SELECT COUNT(*) FROM sessionstore_sessions").fetchone()
+        return int(found)
+
+
+@contextmanager
+def running_shop(folder: Path, *, with_tls: bool = False) -> Iterator[Shop]:
+    """Give a shop with an empty database in ``folder``, and stop it after."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    database = folder / "shop.db"
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", "examples/fastapi_shop"]
+    command += ["--factory", "shop:create_app", "--port", str(port)]
+    if with_tls:
+        command += _certificate(folder)
+    log = folder / "server.log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={"SHOP_URL": f"sqlite:///{database}", "PYTHONWARNINGS": "error"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ) as server,
+    ):
+        try:
+            _await_port(port, server, log)
+            yield Shop(port, "https" if with_tls else "http", database)
+        finally:
+            server.terminate()
+
+
+def _await_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + SECONDS
+    while True:
+        assert server.poll() is None, f"the shop does not start:\n{log.read_text()}"
+        assert time.monotonic() < give_up, f"the shop does not listen:\n{log.read_text()}"
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _certificate(folder: Path) -> list[str]:
+    """Return the options for a server whose certificate nobody has signed."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    options = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=shop.example"
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", "req", *options.split(), *files], check=True, capture_output=True)
+    return ["--ssl-keyfile", str(key), "--ssl-certfile", str(certificate)]
