@@ -50,6 +50,8 @@ def _is_for_networks(name: str) -> bool:
 
 
 def _vary_by_cookie(headers: MutableHeaders) -> None:
-    names = {name.strip().lower() for name in ",".join(headers.getlist("vary")).split(",")}
+    # Not add_vary_header: Starlette 1.0 keeps only the first of several headers there.
+    varying = headers.getlist("vary")
+    names = {name.strip().lower() for name in ",".join(varying).split(",")}
     if not names & {"cookie", "*"}:
-        headers.add_vary_header("Cookie")
+        headers["vary"] = ", ".join([*varying, "Cookie"])
