@@ -56,6 +56,11 @@ def test_import_warns_of_nothing(name: str) -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", f"import {name}"], cwd=ROOT, check=True)
 
 
+def test_starlette_needs_neither_fastapi_nor_pydantic() -> None:
+    """Each extra brings what its module imports."""
+    assert modules_after("import sessionstore_sql.starlette") & {"fastapi", "pydantic"} == set()
+
+
 @pytest.mark.parametrize("extra", ["starlette", "fastapi"])
 def test_a_missing_extra_says_what_to_install(extra: str) -> None:
     """Whoever imports an integration without what it integrates is told its extra."""
