@@ -7,6 +7,7 @@ when the response is about to start.
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,11 +15,9 @@ import orjson
 from sessionstore_sql.cookies import id_of
 from sessionstore_sql.errors import DeserializationError
 from sessionstore_sql.lifecycle import SessionUse, carry_out, decide
-from sessionstore_sql.records import SessionRecord
+from sessionstore_sql.records import MAX_TTL, SessionRecord
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from sessionstore_sql.backend import SessionStorageBackend
     from sessionstore_sql.lifecycle import Outcome
     from sessionstore_sql.records import JSON, SessionId
@@ -84,7 +83,7 @@ class Visit:
         Raises:
             SessionClosedError: The response has started.
         """
-        self._require_open()
+        self.require_open()
         self._rotated = True
 
     def invalidate(self) -> None:
@@ -93,8 +92,15 @@ class Visit:
         Raises:
             SessionClosedError: The response has started.
         """
-        self._require_open()
+        self.require_open()
         self._invalidated = True
+
+    def require_open(self) -> None:
+        """Raise ``SessionClosedError`` if it is too late for a change."""
+        if self.closed:
+            raise SessionClosedError(
+                "the response has started: the session can no longer be changed"
+            )
 
     async def finish(
         self,
@@ -142,20 +148,35 @@ class Visit:
                 "can carry a cookie: the change is lost"
             )
 
-    def _require_open(self) -> None:
-        if self.closed:
-            raise SessionClosedError(
-                "the response has started: the session can no longer be changed"
-            )
+
+def ttl_of_seconds(max_age: object) -> timedelta:
+    """Return the option ``max_age`` of a web framework as a time to live.
+
+    Raises:
+        TypeError: It is not an ``int``.
+        ValueError: It is less than a second, or more than a hundred years.
+    """
+    if not isinstance(max_age, int) or isinstance(max_age, bool):
+        raise TypeError(f"max_age is an int of seconds, not {type(max_age).__name__}")
+    if not 0 < max_age <= MAX_TTL.total_seconds():
+        raise ValueError("max_age lies between one second and a hundred years")
+    return timedelta(seconds=max_age)
+
+
+def require_threshold(renewal_threshold: float) -> None:
+    """Raise ``ValueError`` unless ``renewal_threshold`` is a share of a time to live."""
+    if not 0 <= renewal_threshold <= 1:
+        raise ValueError("renewal_threshold lies between 0 and 1")
 
 
 def _fingerprint(state: dict[str, Any]) -> bytes | None:
     """Return bytes that are equal as long as the state is, or ``None`` where JSON has none.
 
-    Values that ``==`` takes for equal, such as ``1`` and ``True``, differ here.
+    Values that ``==`` takes for equal, such as ``1`` and ``True``, differ here; the order of keys
+    doesn't matter.
     """
     try:
-        return orjson.dumps(state)
+        return orjson.dumps(state, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         # Storing it will fail, and that error names the path.
         return None

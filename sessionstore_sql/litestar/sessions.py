@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from litestar.datastructures import MutableScopeHeaders
@@ -20,8 +19,7 @@ from sessionstore_sql.backend import SessionStorageBackend
 from sessionstore_sql.caching import keep_private, vary_by_cookie
 from sessionstore_sql.cookies import SessionCookie, default_name
 from sessionstore_sql.lifecycle import DEFAULT_RENEWAL_THRESHOLD, Cookie
-from sessionstore_sql.records import MAX_TTL
-from sessionstore_sql.visits import Visit
+from sessionstore_sql.visits import Visit, require_threshold, ttl_of_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,7 +48,7 @@ class SQLSessionBackend(BaseSessionBackend["SQLSessionConfig"]):
     def __init__(self, config: SQLSessionConfig) -> None:
         super().__init__(config)
         self._store = config.store
-        self._ttl = timedelta(seconds=config.max_age)
+        self._ttl = ttl_of_seconds(config.max_age)
         self._cookie = config.cookie
 
     async def load_from_connection(
@@ -219,9 +217,8 @@ class SQLSessionConfig(BaseBackendConfig[SQLSessionBackend]):
     def __post_init__(self) -> None:
         if not isinstance(self.store, SessionStorageBackend):
             raise TypeError(f"store is a session store, not {type(self.store).__name__}")
-        _require_max_age(self.max_age)
-        if not 0 <= self.renewal_threshold <= 1:
-            raise ValueError("renewal_threshold lies between 0 and 1")
+        ttl_of_seconds(self.max_age)
+        require_threshold(self.renewal_threshold)
         if not self.key:
             self.key = default_name(path=self.path, secure=self.secure, domain=self.domain)
         _ = self.cookie  # raises where it is none that browsers accept
@@ -290,10 +287,3 @@ def _require_visit(connection: ASGIConnection[Any, Any, Any, Any]) -> Visit:
     if visit is None:
         raise RuntimeError("the connection has no session of a SQLSessionConfig")
     return visit
-
-
-def _require_max_age(max_age: object) -> None:
-    if not isinstance(max_age, int) or isinstance(max_age, bool):
-        raise TypeError(f"max_age is an int of seconds, not {type(max_age).__name__}")
-    if not 0 < max_age <= MAX_TTL.total_seconds():
-        raise ValueError("max_age lies between one second and a hundred years")

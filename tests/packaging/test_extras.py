@@ -11,7 +11,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(("extra", "framework"), [("litestar", "litestar")])
+@pytest.mark.parametrize(
+    ("extra", "framework"), [("litestar", "litestar"), ("aiohttp", "aiohttp_session")]
+)
 def test_a_missing_framework_is_named_with_its_extra(extra: str, framework: str) -> None:
     """As a missing driver is."""
     script = f"import sys; sys.modules[{framework!r}] = None; import sessionstore_sql.{extra}"

@@ -45,7 +45,10 @@ LAYERS = (
 )
 """A module imports from the layers above its own in this list, and from no other."""
 
-LEAVES = ("django", "fastapi", "litestar", "migrate", "starlette", "starsessions", "testing")
+LEAVES = (
+    *("aiohttp", "django", "fastapi", "litestar", "migrate"),
+    *("starlette", "starsessions", "testing"),
+)
 """They import what they like, and nothing imports them: an application may live without."""
 
 TYPE_ONLY: dict[str, set[str]] = {}

@@ -66,6 +66,15 @@ async def test_a_change_is_found(memory: MemoryBackend, state: Any, cookie: Cook
     assert await finish(visit, memory, state) is cookie
 
 
+async def test_another_order_is_no_change(memory: MemoryBackend) -> None:
+    """Adapters may take keys out of a state and put them back."""
+    session_id = SessionId.generate()
+    await memory.create(session_id, SessionRecord({"a": 1, "b": {"c": 2, "d": 3}}, HOUR))
+    visit = await Visit.begin(memory, [session_id.value.encode()])
+
+    assert await finish(visit, memory, {"b": {"d": 3, "c": 2}, "a": 1}) is Cookie.KEEP
+
+
 async def test_a_new_ttl_is_a_change(memory: MemoryBackend) -> None:
     """Although the state is the same, and the life that remains is longer."""
     visit = await begin(memory)

@@ -1,0 +1,261 @@
+"""What attackers try on the cookie of an aiohttp session, on every database."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+import pytest
+from aiohttp import web
+from aiohttp_session import get_session
+from sqlalchemy import URL
+
+from sessionstore_sql import SessionId, SQLSessionStore
+from sessionstore_sql.aiohttp import rotate
+from sessionstore_sql.litestar import SQLStore
+from tests.aiohttp.applications import COOKIE, QUIET, TTL, Browser, application, browser, running
+from tests.visited_stores import RecordedStore, count, let_pass
+
+pytestmark = [pytest.mark.anyio, *QUIET]
+
+PLANTED = "x" * 43
+
+
+async def raw_answer(app: web.Application, path: str, *cookies: bytes) -> bytes:
+    """Return all that the server sends for ``Cookie`` headers that no client would send."""
+    async with running(app) as client:
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        headers = b"".join(b"Cookie: " + cookie + b"\r\n" for cookie in cookies)
+        writer.write(b"GET " + path.encode() + b" HTTP/1.1\r\nHost: shop.example\r\n")
+        writer.write(headers + b"Connection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize("path", ["/login?user=ada", "/login_anew?user=ada", "/put?color=red"])
+async def test_an_invented_id_is_not_adopted(store: SQLSessionStore, path: str) -> None:
+    """Fixation: an id that the server did not give out begins no session."""
+    async with browser(application(store)) as client:
+        client.id = PLANTED
+
+        await client.get(path)
+
+        assert client.id not in {PLANTED, None}
+    assert await store.load(SessionId(PLANTED)) is None
+    assert await count(store) == 1
+
+
+async def test_an_invented_id_writes_nothing(store: SQLSessionStore) -> None:
+    """Whoever sends a thousand of them fills no table."""
+    recorded = RecordedStore(store)
+    async with browser(application(recorded)) as client:
+        client.id = PLANTED
+
+        answer = await client.get("/show")
+
+    assert answer.json == {}
+    assert answer.set_cookie is None
+    assert recorded.calls == ["load"]
+
+
+@pytest.mark.parametrize("login", ["/login?user=ada", "/login_anew?user=ada"])
+async def test_a_planted_session_is_worth_nothing_after_login(
+    store: SQLSessionStore, login: str
+) -> None:
+    """Fixation: the attacker's own live session, planted in a victim's browser, is left behind."""
+    async with running(application(store)) as client:
+        attacker, victim = Browser(client), Browser(client)
+        await attacker.get("/put?color=red")
+        victim.id = attacker.id
+
+        await victim.get(login)
+
+        assert (await victim.get("/show")).json["user"] == "ada"
+        assert (await attacker.get("/show")).json == {}
+
+
+async def test_an_expired_id_is_not_adopted(store: SQLSessionStore) -> None:
+    """Fixation: an id that was good once does not begin another session."""
+    async with browser(application(store)) as client:
+        await client.get("/put?name=ada")
+        expired = client.session_id
+        await let_pass(store, TTL)
+
+        await client.get("/login?user=ada")
+
+        assert client.session_id != expired
+    assert await store.load(expired) is None
+
+
+@pytest.mark.parametrize(
+    "end", ["/logout", "/empty", "/switch", "/renew", "/login?user=b", "/login_anew?user=b"]
+)
+async def test_a_copied_cookie_is_worth_nothing_afterwards(
+    store: SQLSessionStore, end: str
+) -> None:
+    """Replay after logging out and after a rotation: neither reading nor writing brings it back."""
+    async with running(application(store)) as client:
+        owner, thief = Browser(client), Browser(client)
+        await owner.get("/login?user=ada")
+        copied = thief.id = owner.id
+        await owner.get(end)
+
+        assert (await thief.get("/show")).json == {}
+        await thief.get("/put?color=red")
+        thief.id = copied
+        assert (await thief.get("/show")).json == {}
+
+
+async def test_a_leaked_key_is_no_cookie(store: SQLSessionStore) -> None:
+    """Whoever reads the table has digests, which are unknown ids."""
+    async with browser(application(store)) as client:
+        await client.get("/login?user=ada")
+        client.id = hashlib.sha256(client.session_id.value.encode()).hexdigest()
+
+        assert (await client.get("/show")).json == {}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"null",
+        b'""',
+        b"x" * 1_025,
+        b"x" * 8_000,
+        b"\xff\xfe",
+        b"\xc3\xa9",
+        b"a b",
+        b"a,b",
+        b"%00",
+        b'"\\000"',
+        b"../../etc/passwd",
+        b"' OR 1=1 --",
+    ],
+    ids=lambda value: repr(value[:20]),
+)
+async def test_a_malformed_cookie_is_an_anonymous_request(
+    store: SQLSessionStore, value: bytes
+) -> None:
+    """Whatever it is, it is no error, and a session that is begun has an id of ours."""
+    cookie = COOKIE.encode() + b"=" + value
+
+    shown = await raw_answer(application(store), "/show", cookie)
+    put = await raw_answer(application(store), "/put?color=red", cookie)
+
+    assert shown.startswith(b"HTTP/1.1 200")
+    assert shown.endswith(b"\r\n\r\n{}")
+    given = put.partition(COOKIE.encode() + b"=")[2].partition(b";")[0]
+    assert len(given) == 43
+
+
+@pytest.mark.parametrize("value", [b"a\0b", b"x" * 100_000], ids=["nul", "oversized"])
+async def test_what_is_no_http_never_comes_as_far(store: SQLSessionStore, value: bytes) -> None:
+    """Aiohttp refuses it."""
+    cookie = COOKIE.encode() + b"=" + value
+
+    answer = await raw_answer(application(store), "/put?color=red", cookie)
+
+    assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
+    assert await count(store) == 0
+
+
+@pytest.mark.parametrize("value", [b"x" * 1_025, b"\xff\xfe", b"a b", b'"quoted"'], ids=repr)
+async def test_what_is_no_id_is_not_looked_for(store: SQLSessionStore, value: bytes) -> None:
+    """It costs no statement."""
+    recorded = RecordedStore(store)
+
+    await raw_answer(application(recorded), "/show", COOKIE.encode() + b"=" + value)
+
+    assert recorded.calls == []
+
+
+@pytest.mark.parametrize("as_headers", [False, True], ids=["one header", "two headers"])
+async def test_of_two_cookies_none_is_taken(store: SQLSessionStore, as_headers: bool) -> None:
+    """Tossing: which of them another host or path has planted cannot be told."""
+    async with running(application(store)) as client:
+        attacker, victim = Browser(client), Browser(client)
+        await attacker.get("/put?name=eve")
+        await victim.get("/put?name=ada")
+    both = [f"{COOKIE}={each.id}".encode() for each in (attacker, victim)]
+
+    for order in (both, both[::-1]):
+        cookies = order if as_headers else [b"; ".join(order)]
+        assert (await raw_answer(application(store), "/show", *cookies)).endswith(b"{}")
+
+
+@pytest.mark.parametrize("blank", [b"\xa0", b"\x85"])
+async def test_a_name_with_other_blanks_is_another_name(
+    store: SQLSessionStore, blank: bytes
+) -> None:
+    """Browsers let anybody set a cookie whose name only looks as if it had the prefix."""
+    async with browser(application(store)) as client:
+        await client.get("/put?name=eve")
+    cookie = blank + f"{COOKIE}={client.id}".encode()
+
+    assert (await raw_answer(application(store), "/show", cookie)).endswith(b"{}")
+
+
+async def test_an_entry_of_a_cache_is_no_session(store: SQLSessionStore, url: URL) -> None:
+    """In one table with Litestar's stores, nobody loads a cached value as a session."""
+    cache = SQLStore(url, namespace="cache")
+    await cache.set("key", b'{"user": "admin"}')
+    cookie = f"{COOKIE}={cache.namespace.id_of('key').value}".encode()
+
+    assert (await raw_answer(application(store), "/show", cookie)).endswith(b"{}")
+    await cache.aclose()
+
+
+async def test_of_rotations_at_once_one_wins(store: SQLSessionStore) -> None:
+    """Two logins from one session do not make two sessions of it."""
+    everyone_has_loaded = asyncio.Barrier(5)
+
+    async def login_together(request: web.Request) -> web.Response:
+        session = await get_session(request)
+        await everyone_has_loaded.wait()
+        await rotate(request)
+        session["user"] = "ada"
+        return web.Response()
+
+    async with running(application(store, login_together)) as client:
+        first = Browser(client)
+        await first.get("/put?color=red")
+        tabs = [Browser(client, first.id) for _ in range(5)]
+
+        answers = await asyncio.gather(*(tab.get("/login_together") for tab in tabs))
+
+        assert [answer.status for answer in answers] == [200] * 5
+        assert len([tab for tab in tabs if tab.id is not None]) == 1
+    assert await count(store) == 1
+
+
+async def test_a_write_beside_a_logout_does_not_revive(store: SQLSessionStore) -> None:
+    """Whichever of them comes first, the session is gone in the end."""
+    async with running(application(store)) as client:
+        first = Browser(client)
+        await first.get("/login?user=ada")
+        tabs = [Browser(client, first.id) for _ in range(11)]
+        paths = [*(f"/put?n={n}" for n in range(5)), "/logout", *(f"/put?m={m}" for m in range(5))]
+
+        answers = await asyncio.gather(
+            *(tab.get(path) for tab, path in zip(tabs, paths, strict=True))
+        )
+
+        assert {answer.status for answer in answers} == {200}
+        assert (await first.get("/show")).json == {}
+
+
+async def test_anonymous_requests_at_once_get_sessions_of_their_own(
+    store: SQLSessionStore,
+) -> None:
+    """None sees what another one put."""
+    async with running(application(store)) as client:
+        tabs = [Browser(client) for _ in range(20)]
+
+        await asyncio.gather(*(tab.get(f"/put?n={n}") for n, tab in enumerate(tabs)))
+
+        shown = [(await tab.get("/show")).json for tab in tabs]
+    assert shown == [{"n": str(n)} for n in range(20)]
+    assert await count(store) == 20
