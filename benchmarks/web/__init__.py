@@ -1,0 +1,1 @@
+"""What sessions cost a web request: ``python -m benchmarks.web``."""
