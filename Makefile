@@ -20,7 +20,7 @@ NEED_311 := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or 
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint format types migrations-check coverage bench docs docs-serve build check-wheel clean django-check example
+.PHONY: help demo test test-matrix lint format types migrations-check coverage bench docs docs-serve build check-wheel clean django-check example faults
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ coverage: $(VENV)/.dev $(MATRIX_VENV)/.dev ## Require that the tests reach every
 	$(MATRIX_BIN)/coverage run -m pytest tests/unit tests/contract $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+faults: $(VENV)/.dev ## Kill, cut and fill real servers under load; ARGS="--list"; see docs/reliability.md
+	$(BIN)/python -m tests.reliability $(ARGS)
 
 bench: $(BENCH_VENV)/.bench ## Compare with peers; make bench ARGS=--quick; see benchmarks/README.md
 	$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)

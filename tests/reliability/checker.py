@@ -1,0 +1,183 @@
+"""Whether a history can be explained: some order of the operations in which each answer is right.
+
+An order has to respect time: what had returned before another was called comes first. An
+operation whose outcome is unknown may stand at any place after its call, or be left out. This is
+linearizability, as Wing and Gong search for it, with Lowe's memory of what was tried. It is decided
+for each group of ids by itself; ``change_id`` is what ties ids together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tests.reliability.history import Operation, Outcome
+from tests.reliability.model import Sessions, after
+
+MAX_STEPS = 200_000
+"""Of the search in one group, after which it is undecided."""
+
+_SHOWN = 12
+"""Operations of a group that a finding shows, before the one that cannot be explained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A group of ids whose history no order explains."""
+
+    ids: tuple[str, ...]
+    what: str
+    operations: tuple[Operation, ...]
+    """The one that cannot be explained, at the end, and those before it."""
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.what}: {', '.join(self.ids)}", *map(_line, self.operations)])
+
+
+def check(operations: Iterable[Operation]) -> list[Finding]:
+    """Return the groups that the contract doesn't explain; none if nothing was lost."""
+    everything = list(operations)
+    end = max((each.returned or each.invoked for each in everything), default=0)
+    findings = (_Search(group, end).finding() for group in _groups(everything))
+    return [finding for finding in findings if finding is not None]
+
+
+def _groups(operations: Sequence[Operation]) -> list[list[Operation]]:
+    """Return the operations that say something about sessions, by ids that belong together."""
+    parents: dict[str, str] = {}
+
+    def root(session_id: str) -> str:
+        while (parent := parents.setdefault(session_id, session_id)) != session_id:
+            parents[session_id] = parents[parent]
+            session_id = parent
+        return session_id
+
+    telling = [each for each in operations if each.ids and _tells(each)]
+    for operation in telling:
+        for other in operation.ids[1:]:
+            parents[root(other)] = root(operation.ids[0])
+    groups: defaultdict[str, list[Operation]] = defaultdict(list)
+    for operation in telling:
+        groups[root(operation.ids[0])].append(operation)
+    return list(groups.values())
+
+
+def _tells(operation: Operation) -> bool:
+    return operation.outcome.is_answer or operation.may_have_changed
+
+
+class _Search:
+    """The search for an order of one group's operations.
+
+    Which operations have their place already is a bit for each, in the order of the calls.
+    """
+
+    def __init__(self, operations: Sequence[Operation], end: int) -> None:
+        self._operations = sorted(operations, key=lambda each: each.invoked)
+        self._end = end
+        self._certain = 0
+        self._uncertain = []
+        for place, operation in enumerate(self._operations):
+            if operation.outcome.is_answer:
+                self._certain |= 1 << place
+            else:
+                self._uncertain.append(place)
+        self._deepest: tuple[int, int, Sessions] = (0, 0, {})
+
+    def finding(self) -> Finding | None:
+        """Return ``None`` if there is an order."""
+        tried: set[tuple[int, frozenset[object]]] = set()
+        pending: list[tuple[int, Sessions]] = [(0, {})]
+        for _ in range(MAX_STEPS):
+            if not pending:
+                return self._found("")
+            placed, sessions = pending.pop()
+            if placed & self._certain == self._certain:
+                return None
+            key = (placed, frozenset(sessions.items()))
+            if key in tried:
+                continue
+            tried.add(key)
+            depth = (placed & self._certain).bit_count()
+            if depth >= self._deepest[0]:
+                self._deepest = (depth, placed, sessions)
+            pending += self._continuations(placed, sessions)
+        return self._found("undecided; perhaps ")
+
+    def _continuations(self, placed: int, sessions: Sessions) -> list[tuple[int, Sessions]]:
+        """Return what can come next, the most promising at the end: what changes nothing."""
+        changing_nothing: list[tuple[int, Sessions]] = []
+        changing: list[tuple[int, Sessions]] = []
+        uncertain: list[tuple[int, Sessions]] = []
+        for place in self._candidates(placed):
+            operation = self._operations[place]
+            left = after(sessions, operation, self._end)
+            if left is None:
+                continue
+            if not operation.outcome.is_answer:
+                ways = uncertain
+            else:
+                ways = changing_nothing if left is sessions else changing
+            ways.append((placed | 1 << place, left))
+        return [*uncertain, *reversed(changing), *changing_nothing]
+
+    def _candidates(self, placed: int) -> list[int]:
+        """Return what was called before any other that is left had returned."""
+        left = self._certain & ~placed
+        first = (left & -left).bit_length() - 1
+        candidates = [
+            place for place in self._uncertain if place < first and not placed >> place & 1
+        ]
+        limit: float = math.inf
+        for place in range(first, len(self._operations)):
+            operation = self._operations[place]
+            if operation.invoked > limit:
+                break
+            if placed >> place & 1:
+                continue
+            candidates.append(place)
+            if self._certain >> place & 1:
+                limit = min(limit, operation.returned or math.inf)
+        return candidates
+
+    def _found(self, doubt: str) -> Finding:
+        _, placed, sessions = self._deepest
+        stuck = [place for place in self._candidates(placed) if self._certain >> place & 1]
+        culprit = min(
+            (self._operations[place] for place in stuck), key=lambda each: each.returned or 0
+        )
+        earlier = [each for each in self._operations if each.invoked <= (culprit.returned or 0)]
+        shown = [each for each in earlier if each is not culprit][-_SHOWN:]
+        return Finding(culprit.ids, doubt + _name(sessions, culprit), (*shown, culprit))
+
+
+def _name(sessions: Sessions, operation: Operation) -> str:
+    """Say what went wrong, as far as the sessions tell that were there before ``operation``."""
+    is_live = operation.ids[0] in sessions
+    match operation.name, operation.outcome:
+        case ("create", Outcome.DONE):
+            return "two winners"
+        case ("create", _):
+            return "a live duplicate that nobody stored"
+        case ("load", _) if is_live and operation.state is not None:
+            return "a lost write"
+        case ("load", _) if not is_live:
+            return "a dead session came back"
+        case (_, Outcome.UNKNOWN_ID) | ("load", _):
+            return "a live session was lost"
+        case ("change_id", _) if is_live:
+            return "two winners"
+        case _:
+            return "a write to a dead session"
+
+
+def _line(operation: Operation) -> str:
+    until = "never" if operation.returned is None else f"{operation.returned / 1e9:.6f}"
+    given = "" if operation.state is None else f" {operation.state}"
+    ttl = "" if operation.ttl is None else f" ttl {operation.ttl / 1e9:.3f}"
+    return (
+        f"  {operation.invoked / 1e9:.6f}..{until} {operation.worker}: {operation.name}"
+        f" {' -> '.join(operation.ids)}{given}{ttl}: {operation.outcome.value}"
+    )
