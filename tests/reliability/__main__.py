@@ -59,8 +59,9 @@ def _play(scenario: Scenario) -> Result:
         print(f"  NOT RUN: {missing}")
         return Result(scenario.name, scenario.title, None, str(missing), is_required)
     except (ServerError, TimeoutError) as error:
-        print(f"  BROKEN: {error!r}; see {folder}")
-        return Result(scenario.name, scenario.title, None, repr(error))
+        reason = f"{type(error).__name__}: {error}"
+        print(f"  BROKEN: {reason}\n  see {folder}")
+        return Result(scenario.name, scenario.title, None, reason.splitlines()[0])
     for complaint in verdict.complaints:
         print(f"  WRONG: {complaint}")
     if verdict.is_good:

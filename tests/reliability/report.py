@@ -13,7 +13,10 @@ import orjson
 
 from tests.reliability.verdict import Verdict
 
-_HEADINGS = ("scenario", "faults", "acknowledged", "unknown", "failed", "lost", "recovery")
+_HEADINGS = (
+    *("scenario", "faults"),
+    *("acknowledged", "unknown", "failed", "lost", "recovery", "slowest call"),
+)
 _TEXTS = 2
 """Columns that are not numbers."""
 _FIGURES = re.compile(r"(?<=<!-- figures -->\n).*?(?=<!-- end of figures -->)", re.DOTALL)
@@ -85,7 +88,13 @@ def _cells(title: str, verdict: Verdict) -> Sequence[str]:
         for what, count in Counter(verdict.faults).items()
     )
     counts = (verdict.acknowledged, verdict.unknown, verdict.failed, verdict.lost)
-    return (title, faults, *(f"{count:,}" for count in counts), f"{verdict.recovery_s:.1f} s")
+    times = (verdict.recovery_s, verdict.slowest_s)
+    return (
+        title,
+        faults,
+        *(f"{count:,}" for count in counts),
+        *(f"{time:.1f} s" for time in times),
+    )
 
 
 def _missing(results: Sequence[Result]) -> list[Result]:

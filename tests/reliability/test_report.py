@@ -30,8 +30,8 @@ MISSING = Result("haproxy", "Behind HAProxy", None, "not installed", is_required
 def test_figures_stand_in_columns() -> None:
     """Equal faults are counted; what was not played is named below."""
     assert table([PLAYED, MISSING]).splitlines() == [
-        "scenario  faults           acknowledged  unknown  failed  lost  recovery",
-        "Killed    2 x killed, cut        12,345        6     789     0     1.3 s",
+        "scenario  faults           acknowledged  unknown  failed  lost  recovery  slowest call",
+        "Killed    2 x killed, cut        12,345        6     789     0     1.3 s         2.5 s",
         "NOT RUN: Behind HAProxy: not installed",
     ]
 
@@ -45,7 +45,7 @@ def test_figures_of_a_page_are_replaced() -> None:
     assert once == (
         f"before\n<!-- figures -->\n\n{markdown([PLAYED])}\n<!-- end of figures -->\nafter\n"
     )
-    assert "| Killed | 2 x killed, cut | 12,345 | 6 | 789 | 0 | 1.3 s |" in once
+    assert "| Killed | 2 x killed, cut | 12,345 | 6 | 789 | 0 | 1.3 s | 2.5 s |" in once
     assert updated(once, [PLAYED]) == once
 
 

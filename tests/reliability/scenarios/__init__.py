@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
-from tests.reliability.scenarios.kill import kill_careless_postgresql, kill_postgresql
+from tests.reliability.scenarios.connections import end_connections
+from tests.reliability.scenarios.kill import kill, kill_careless, kill_process
+from tests.reliability.scenarios.locks import hold_locks
+from tests.reliability.scenarios.network import break_network
+from tests.reliability.servers.mysql import MariaDB, MySQL
+from tests.reliability.servers.postgresql import PostgreSQL
+from tests.reliability.servers.server import Server
 from tests.reliability.stage import Stage
+
+_Server = TypeVar("_Server")
+_Play = Callable[[Stage], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,18 +27,38 @@ class Scenario:
     name: str
     title: str
     play: Callable[[Stage], Awaitable[None]]
-    bound_s: float = 30
+    bound_s: float = 40
     """How long a call may take at the most."""
     expects_loss: bool = False
     """A control: the database is told to lose what it acknowledged, and that has to be found."""
 
 
+def _on(
+    make_server: Callable[[Path], _Server], play: Callable[[Stage, _Server], Awaitable[None]]
+) -> Callable[[Stage], Awaitable[None]]:
+    return lambda stage: play(stage, make_server(stage.folder / "server"))
+
+
+def _on_each_server(
+    name: str, title: str, play: Callable[[Stage, Server], Awaitable[None]]
+) -> list[Scenario]:
+    servers: tuple[Callable[[Path], Server], ...] = (PostgreSQL, MySQL, MariaDB)
+    return [
+        Scenario(f"{name}-{each.__name__.lower()}", f"{each.__name__}: {title}", _on(each, play))
+        for each in servers
+    ]
+
+
 SCENARIOS = (
-    Scenario("kill-postgresql", "PostgreSQL killed and restarted", kill_postgresql),
+    *_on_each_server("kill", "killed and restarted", kill),
+    Scenario("kill-process", "PostgreSQL: one process killed", _on(PostgreSQL, kill_process)),
+    *_on_each_server("connections", "every connection ended", end_connections),
+    *_on_each_server("network", "network cut, slow and silent", break_network),
+    *_on_each_server("locks", "locks held by someone else", hold_locks),
     Scenario(
         "control",
         "control: PostgreSQL with synchronous_commit = off, killed",
-        kill_careless_postgresql,
+        kill_careless,
         expects_loss=True,
     ),
 )

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from tests.reliability.servers.process import ServerProcess, descendants, free_port, send_signal
+from tests.reliability.servers.process import (
+    ServerProcess,
+    descendants,
+    execute,
+    free_port,
+    send_signal,
+)
 from tests.reliability.servers.programs import find
 
 _INSTALLED = Path("/usr/lib/postgresql")
@@ -17,6 +23,9 @@ _SUPERUSER = "postgres"
 
 class PostgreSQL:
     """A server with its data in a folder, on a port of 127.0.0.1."""
+
+    drivers = ("postgresql+asyncpg", "postgresql+psycopg")
+    lock_table = "LOCK TABLE sessionstore_sessions IN ACCESS EXCLUSIVE MODE"
 
     def __init__(self, folder: Path, settings: Mapping[str, object] | None = None) -> None:
         """Use ``folder``; ``settings`` are those of postgresql.conf, over ours."""
@@ -74,6 +83,14 @@ class PostgreSQL:
         The server then ends all its connections and recovers by itself.
         """
         send_signal(descendants(self.process.pid)[-1], signal.SIGKILL)
+
+    async def end_connections(self) -> None:
+        """End every connection but this one."""
+        await execute(
+            self.url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+        )
 
     def stop(self) -> None:
         """End it without waiting for its clients; may be repeated."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 UNPACKED = "SESSIONSTORE_FAULTS_UNPACKED"
-"""A folder into which Debian packages were unpacked, with all that they need: ``usr``, ``lib``."""
+"""Folders into which Debian packages were unpacked, with all that they need; in the form of PATH.
+Where it isn't set: ``sessionstore-*/root`` in the user's cache."""
 
 _SEARCHED = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 """Where servers are although few users have it in their PATH."""
@@ -42,14 +43,21 @@ def find(name: str, package: str, folders: Sequence[Path] = ()) -> Program:
 
 
 def find_unpacked(path: str) -> Program | None:
-    """Return a program of the unpacked packages; ``None`` where it isn't there.
+    """Return a program of unpacked packages; ``None`` where it isn't there.
 
     It runs with the libraries it was unpacked with: they may be newer than the machine's.
     """
-    root = Path(os.environ.get(UNPACKED, os.devnull))
-    program = root / path
-    loaders = sorted(root.glob("usr/lib/*/ld-linux-*.so.*"))
-    if not program.is_file() or not loaders:
-        return None
-    libraries = f"{loaders[0].parent}:{root / 'usr/lib'}"
-    return Program((str(loaders[0]), "--library-path", libraries, str(program)), root)
+    for root in _unpacked():
+        program = root / path
+        loader = next((each for each in root.glob("usr/lib/*/ld-linux-*.so.*")), None)
+        if program.is_file() and loader is not None:
+            libraries = f"{loader.parent}:{root / 'usr/lib'}"
+            return Program((str(loader), "--library-path", libraries, str(program)), root)
+    return None
+
+
+def _unpacked() -> list[Path]:
+    if given := os.environ.get(UNPACKED):
+        return [Path(folder) for folder in given.split(os.pathsep)]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return sorted(cache.glob("sessionstore-*/root"))
