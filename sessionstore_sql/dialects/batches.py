@@ -13,7 +13,7 @@ from sessionstore_sql.dialects.clock import now
 from sessionstore_sql.dialects.upserts import replacing_expired
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection, Executable, FromClause, Select, Table
+    from sqlalchemy import ColumnElement, Connection, Executable, FromClause, Table
     from sqlalchemy.sql.dml import ReturningInsert
 
     from sessionstore_sql.dialects.upserts import UpsertableInsert
@@ -69,14 +69,14 @@ class ReturningBatches:
         return {key for (key,) in found}
 
 
-def select_load(table: Table, is_given: ColumnElement[bool]) -> Select[Any]:
+def select_load(table: Table, is_given: ColumnElement[bool]) -> Executable:
     """Return what loads those of the rows ``is_given`` that are live."""
     return select(table.c.id, table.c.state, table.c.deadline - now()).where(
         is_given, table.c.deadline > now()
     )
 
 
-def select_live(table: Table, is_given: ColumnElement[bool]) -> Select[Any]:
+def select_live(table: Table, is_given: ColumnElement[bool]) -> Executable:
     """Return what tells which of the rows ``is_given`` are live."""
     return select(table.c.id).where(is_given, table.c.deadline > now())
 
