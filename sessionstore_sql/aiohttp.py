@@ -250,7 +250,7 @@ class SQLStorage(AbstractStorage):
             renewal_threshold=self._renewal_threshold,
             new_ttl=not is_usual,
         )
-        keep_private(response.headers)
+        keep_private(response.headers, lambda name: response.headers.getall(name, []))
         if outcome.session_id is not None:
             cookie_ttl = None if session.max_age is None else ttl
             header = self._cookie.set_header(outcome.session_id, cookie_ttl)

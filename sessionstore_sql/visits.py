@@ -1,7 +1,7 @@
 """One request's use of a session: from the cookie that it presents to what its response owes.
 
-What the adapters of web frameworks share that give their applications a dict, and look at it
-when the response is about to start.
+What those adapters of web frameworks share that give an application a dict, and look at it when
+the response is about to start.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ logger = logging.getLogger(__name__)
 
 
 class SessionClosedError(RuntimeError):
-    """A session was changed after the response had started, too late to be stored."""
+    """A session was changed after the response had started, too late to be stored.
+
+    Raised where it is changed, if the session can tell; a change inside one of its values, or of
+    a plain dict, is found and reported likewise when the application has finished.
+    """
 
 
 class Visit:

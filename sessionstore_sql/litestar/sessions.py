@@ -120,11 +120,14 @@ class SQLSessionBackend(BaseSessionBackend["SQLSessionConfig"]):
         return [] if value is None else [value.encode()]
 
     def _write_headers(self, headers: MutableScopeHeaders, visit: Visit, outcome: Outcome) -> None:
+        def values_of(name: str) -> list[str]:
+            return headers.getall(name, [])
+
         if outcome.cookie is Cookie.KEEP and visit.session_id is None:
             # Whether the application looked at the session cannot be told.
-            vary_by_cookie(headers)
+            vary_by_cookie(headers, values_of)
             return
-        keep_private(headers)
+        keep_private(headers, values_of)
         if outcome.session_id is not None:
             headers.add("set-cookie", self._cookie.set_header(outcome.session_id, self._ttl))
         elif outcome.cookie is Cookie.REMOVE:

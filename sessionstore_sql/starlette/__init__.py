@@ -15,6 +15,6 @@ if find_spec("starlette") is None:
     )
 
 from sessionstore_sql.starlette.middleware import SessionMiddleware, invalidate, rotate
-from sessionstore_sql.starlette.session import SessionClosedError
+from sessionstore_sql.visits import SessionClosedError
 
 __all__ = ["SessionClosedError", "SessionMiddleware", "invalidate", "rotate"]

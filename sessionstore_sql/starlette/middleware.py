@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 
 from sessionstore_sql.backend import SessionStorageBackend
-from sessionstore_sql.errors import DeserializationError
-from sessionstore_sql.lifecycle import (
-    DEFAULT_RENEWAL_THRESHOLD,
-    Cookie,
-    SessionUse,
-    carry_out,
-    decide,
-)
-from sessionstore_sql.records import SessionRecord, require_ttl
-from sessionstore_sql.starlette.caching import keep_private
-from sessionstore_sql.starlette.cookies import SessionCookie, default_name, id_of
-from sessionstore_sql.starlette.session import Visit, session_of
+from sessionstore_sql.caching import keep_private
+from sessionstore_sql.cookies import SessionCookie, default_name
+from sessionstore_sql.lifecycle import DEFAULT_RENEWAL_THRESHOLD, Cookie
+from sessionstore_sql.records import require_ttl
+from sessionstore_sql.starlette.session import Session, session_of
+from sessionstore_sql.visits import Visit, require_threshold
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from sessionstore_sql.cookies import SameSite
     from sessionstore_sql.lifecycle import Outcome
-    from sessionstore_sql.starlette.cookies import SameSite
-    from sessionstore_sql.starlette.session import Session
-
-logger = logging.getLogger(__name__)
 
 _STARTS = {"http.response.start", "websocket.accept", "websocket.http.response.start"}
 """The messages that carry headers: the last moment for a cookie. A WebSocket that is closed
@@ -90,8 +80,7 @@ class SessionMiddleware:
     ) -> None:
         if not isinstance(store, SessionStorageBackend):
             raise TypeError(f"store is a session store, not {type(store).__name__}")
-        if not 0 <= renewal_threshold <= 1:
-            raise ValueError("renewal_threshold lies between 0 and 1")
+        require_threshold(renewal_threshold)
         if session_cookie is None:
             session_cookie = default_name(path=path, secure=https_only, domain=domain)
         self.app = app
@@ -112,51 +101,29 @@ class SessionMiddleware:
         if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
-        visit = await self._load(scope)
-        scope["session"] = visit.session
+        visit = await Visit.begin(self._store, self._cookie.presented(scope["headers"]))
+        session = scope["session"] = Session(visit)
 
         async def send_after_saving(message: Message) -> None:
-            if message["type"] in _STARTS and not visit.session.closed:
-                self._write_headers(message, visit.session, await self._save(visit))
+            if message["type"] in _STARTS and not visit.closed:
+                outcome = await visit.finish(
+                    self._store,
+                    session.complete_state(),
+                    ttl=self._ttl,
+                    renewal_threshold=self._renewal_threshold,
+                )
+                self._write_headers(message, session, outcome)
             await send(message)
 
         await self.app(scope, receive, send_after_saving)
-        visit.require_saved()
-
-    async def _load(self, scope: Scope) -> Visit:
-        presented = self._cookie.presented(scope["headers"])
-        session_id = id_of(presented)
-        record = None
-        if session_id is not None:
-            try:
-                record = await self._store.load(session_id)
-            except DeserializationError:
-                # To raise would lock the client out for as long as it has the cookie.
-                logger.exception("a session cannot be decoded: it is taken for an unknown one")
-        return Visit(presented=bool(presented), session_id=session_id, record=record)
-
-    async def _save(self, visit: Visit) -> Outcome:
-        changed = visit.close()
-        session = visit.session
-        use = SessionUse(
-            presented=visit.presented,
-            remaining=visit.remaining,
-            ttl=self._ttl,
-            renewal_threshold=self._renewal_threshold,
-            changed=changed,
-            empty=not session,
-            rotated=session.rotated,
-            invalidated=session.invalidated,
-        )
-        record = SessionRecord(dict(session), self._ttl)
-        return await carry_out(decide(use), self._store, session_id=visit.session_id, record=record)
+        visit.require_finished(session.complete_state())
 
     def _write_headers(self, message: Message, session: Session, outcome: Outcome) -> None:
         if outcome.cookie is Cookie.KEEP and not session.accessed:
             return
         message.setdefault("headers", [])
         headers = MutableHeaders(scope=message)
-        keep_private(headers)
+        keep_private(headers, headers.getlist)
         if outcome.session_id is not None:
             headers.append("Set-Cookie", self._cookie.set_header(outcome.session_id, self._ttl))
         elif outcome.cookie is Cookie.REMOVE:

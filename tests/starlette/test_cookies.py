@@ -9,8 +9,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from sessionstore_sql import SessionId
+from sessionstore_sql.cookies import SessionCookie
 from sessionstore_sql.starlette import SessionMiddleware
-from sessionstore_sql.starlette.cookies import SessionCookie
 from tests.starlette.applications import application, browser
 from tests.unit.memory_backend import MemoryBackend
 
@@ -98,16 +98,16 @@ def test_less_than_a_second_is_not_nothing() -> None:
         ({"path": "/\r\nX: y"}, "semicolon"),
         ({"domain": ""}, "domain"),
         ({"domain": "a; Path=/"}, "domain"),
-        ({"same_site": "Lax"}, "same_site"),
-        ({"same_site": None}, "same_site"),
-        ({"same_site": "none", "https_only": False}, "https_only"),
-        ({"partitioned": True, "https_only": False}, "https_only"),
+        ({"same_site": "Lax"}, "SameSite"),
+        ({"same_site": None}, "SameSite"),
+        ({"same_site": "none", "https_only": False}, "Secure"),
+        ({"partitioned": True, "https_only": False}, "Secure"),
         ({"session_cookie": "__Host-id", "https_only": False}, "prefix"),
         ({"session_cookie": "__Secure-id", "https_only": False}, "prefix"),
         ({"session_cookie": "__Http-id", "https_only": False}, "prefix"),
-        ({"session_cookie": "__Host-id", "domain": "shop.example"}, "no domain"),
-        ({"session_cookie": "__Host-id", "path": "/app"}, "no domain"),
-        ({"session_cookie": "__HOST-id", "path": "/app"}, "no domain"),
+        ({"session_cookie": "__Host-id", "domain": "shop.example"}, "no Domain"),
+        ({"session_cookie": "__Host-id", "path": "/app"}, "no Domain"),
+        ({"session_cookie": "__HOST-id", "path": "/app"}, "no Domain"),
         ({"max_age": 0}, "more than zero"),
         ({"max_age": -1}, "between 0"),
         ({"max_age": timedelta(days=40_000)}, "between 0"),
