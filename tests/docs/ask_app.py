@@ -82,10 +82,7 @@ async def _takes_part(
 
 async def status_of_aiohttp(app: Any) -> int:
     """Start, ask and stop an aiohttp application; return the status of its answer."""
-    from aiohttp.test_utils import (  # type: ignore[import-not-found]  # brought by a guide
-        TestClient,
-        TestServer,
-    )
+    from aiohttp.test_utils import TestClient, TestServer
 
     async with TestClient(TestServer(app)) as client, client.get("/") as response:
         return response.status

@@ -33,6 +33,9 @@ SECONDS = 60
 UNCHECKED_LANGUAGES = {"bash", "py", "pycon", "python3", "sh", "shell", "zsh"}
 """Other names of what is run under ``python`` and ``console``."""
 
+_ANOTHERS_WARNING = "ignore:It is recommended to use web.RequestKey"
+"""aiohttp-session 2.12.1 uses the keys that it did before aiohttp 3.14."""
+
 _PREPARED_INI = "[alembic]\nscript_location = sessionstore_sql:migrations\n"
 
 
@@ -215,7 +218,7 @@ class Walk:
         return environment | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
-            "PYTHONWARNINGS": "error",
+            "PYTHONWARNINGS": f"error,{_ANOTHERS_WARNING}",
         }
 
     def _run_sql(self, block: Block) -> None:
