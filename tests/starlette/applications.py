@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import httpx2 as httpx
-from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -16,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from sessionstore_sql import SessionId, SessionRecord, SessionStorageBackend, SQLSessionStore
+from sessionstore_sql import SessionId, SessionStorageBackend
 from sessionstore_sql.starlette import SessionMiddleware, invalidate, rotate
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -25,59 +24,6 @@ COOKIE = "__Host-session"
 TTL = timedelta(hours=10)
 DUE = timedelta(hours=3)
 """How much time passes until a session is due to be extended."""
-
-
-class RecordedStore:
-    """Passes calls on to a store, and keeps their names."""
-
-    def __init__(self, store: SessionStorageBackend) -> None:
-        self.store = store
-        self.calls: list[str] = []
-
-    async def create(self, session_id: SessionId, record: SessionRecord) -> None:
-        """Pass it on."""
-        self.calls.append("create")
-        await self.store.create(session_id, record)
-
-    async def update(self, session_id: SessionId, record: SessionRecord) -> None:
-        """Pass it on."""
-        self.calls.append("update")
-        await self.store.update(session_id, record)
-
-    async def update_ttl(self, session_id: SessionId, ttl: timedelta) -> None:
-        """Pass it on."""
-        self.calls.append("update_ttl")
-        await self.store.update_ttl(session_id, ttl)
-
-    async def load(self, session_id: SessionId) -> SessionRecord | None:
-        """Pass it on."""
-        self.calls.append("load")
-        return await self.store.load(session_id)
-
-    async def delete(self, session_id: SessionId) -> None:
-        """Pass it on."""
-        self.calls.append("delete")
-        await self.store.delete(session_id)
-
-    async def change_id(self, old_id: SessionId, new_id: SessionId) -> None:
-        """Pass it on."""
-        self.calls.append("change_id")
-        await self.store.change_id(old_id, new_id)
-
-    async def delete_expired(self, batch_size: int | None = None) -> int:
-        """Pass it on."""
-        self.calls.append("delete_expired")
-        return await self.store.delete_expired(batch_size)
-
-
-class EndedMeanwhile(RecordedStore):
-    """Ends each session, as another request might, as soon as it is loaded."""
-
-    async def load(self, session_id: SessionId) -> SessionRecord | None:
-        """Return the session as it was."""
-        record = await super().load(session_id)
-        await self.delete(session_id)
-        return record
 
 
 async def show(request: Request) -> Response:
@@ -160,19 +106,3 @@ async def browser(app: ASGIApp, **options: Any) -> AsyncIterator[httpx.AsyncClie
 def id_in(client: httpx.AsyncClient) -> SessionId:
     """Return the id in the client's jar."""
     return SessionId(client.cookies[COOKIE])
-
-
-async def let_pass(store: SQLSessionStore, time: timedelta) -> None:
-    """Let time pass for every session there is."""
-    async with store.engine.begin() as connection:
-        await connection.execute(
-            text("UPDATE sessionstore_sessions SET deadline = deadline - :passed"),
-            {"passed": time // timedelta(microseconds=1)},
-        )
-
-
-async def count(store: SQLSessionStore) -> int:
-    """Return how many rows there are, live or not."""
-    async with store.engine.connect() as connection:
-        found = await connection.execute(text("SELECT COUNT(*) FROM sessionstore_sessions"))
-        return int(found.scalar_one())

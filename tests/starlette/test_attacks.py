@@ -12,16 +12,8 @@ from starlette.responses import Response
 
 from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore
 from sessionstore_sql.starlette import rotate
-from tests.starlette.applications import (
-    COOKIE,
-    TTL,
-    RecordedStore,
-    application,
-    browser,
-    count,
-    id_in,
-    let_pass,
-)
+from tests.starlette.applications import COOKIE, TTL, application, browser, id_in
+from tests.visited_stores import RecordedStore, count, let_pass
 
 pytestmark = pytest.mark.anyio
 

@@ -28,7 +28,8 @@ from sessionstore_sql.fastapi import (
     rotate,
     typed_session,
 )
-from tests.starlette.applications import COOKIE, RecordedStore, browser, count
+from tests.starlette.applications import COOKIE, browser
+from tests.visited_stores import RecordedStore, count
 
 pytestmark = pytest.mark.anyio
 

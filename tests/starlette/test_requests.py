@@ -10,18 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sessionstore_sql import SQLSessionStore
-from tests.starlette.applications import (
-    COOKIE,
-    DUE,
-    TTL,
-    EndedMeanwhile,
-    RecordedStore,
-    application,
-    browser,
-    count,
-    id_in,
-    let_pass,
-)
+from tests.starlette.applications import COOKIE, DUE, TTL, application, browser, id_in
+from tests.visited_stores import EndedMeanwhile, RecordedStore, count, let_pass
 
 pytestmark = pytest.mark.anyio
 

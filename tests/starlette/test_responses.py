@@ -33,18 +33,9 @@ from sessionstore_sql.starlette import (
     invalidate,
     rotate,
 )
-from tests.starlette.applications import (
-    COOKIE,
-    DUE,
-    TTL,
-    RecordedStore,
-    application,
-    browser,
-    count,
-    id_in,
-    let_pass,
-)
+from tests.starlette.applications import COOKIE, DUE, TTL, application, browser, id_in
 from tests.unit.memory_backend import MemoryBackend
+from tests.visited_stores import RecordedStore, count, let_pass
 
 pytestmark = pytest.mark.anyio
 

@@ -22,7 +22,8 @@ from sessionstore_sql.starlette import (
     invalidate,
     rotate,
 )
-from tests.starlette.applications import COOKIE, DUE, TTL, count, let_pass
+from tests.starlette.applications import COOKIE, DUE, TTL
+from tests.visited_stores import count, let_pass
 
 pytestmark = pytest.mark.anyio
 
