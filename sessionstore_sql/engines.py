@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, make_url
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sessionstore_sql.dialects import Dialect, dialect_named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _SPELLINGS = {"postgres": "postgresql"}
 
@@ -72,16 +73,29 @@ def create_engine(url: str | URL, options: Mapping[str, Any] | None = None) -> A
     tuned["connect_args"] = {**connect_args, **given.pop("connect_args", {})}
     if "poolclass" in given:
         tuned = {name: value for name, value in tuned.items() if not _is_pool_option(name)}
-    try:
+    with extra_named(url):
         engine = create_async_engine(**{**tuned, **given})
-    except ModuleNotFoundError as error:
-        extra = dialect.drivers[url.get_driver_name()]
-        raise ModuleNotFoundError(
-            f"{error.name} is not installed: pip install 'sessionstore-sql[{extra}]'",
-            name=error.name,
-        ) from None
     dialect.prepare_engine(engine.sync_engine)
     return engine
+
+
+@contextmanager
+def extra_named(url: URL) -> Iterator[None]:
+    """Have a missing driver's ``ModuleNotFoundError`` say which extra brings it.
+
+    Args:
+        url: As ``normalise_url`` returns it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = error.name
+    else:
+        return
+    extra = dialect_named(url.get_backend_name()).drivers[url.get_driver_name()]
+    raise ModuleNotFoundError(
+        f"{missing} is not installed: pip install 'sessionstore-sql[{extra}]'", name=missing
+    )
 
 
 def dialect_of(engine: AsyncEngine) -> Dialect:

@@ -46,7 +46,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from sessionstore_sql.dialects import dialect_named
-from sessionstore_sql.engines import normalise_url
+from sessionstore_sql.engines import extra_named, normalise_url
 from sessionstore_sql.errors import SessionStoreError
 from sessionstore_sql.schema import DEFAULT_TABLE, session_table, version_table_name
 
@@ -97,6 +97,7 @@ async def upgrade(
     Raises:
         TypeError, ValueError: An argument is of a wrong type, or names what is not supported; or
             the URL is that of an in-memory database, which would vanish with the connection.
+        ModuleNotFoundError: The driver of the URL is not installed.
         alembic.util.CommandError: There is no such revision, or another table has the name.
         sqlalchemy.exc.SQLAlchemyError, OSError: The database, or the way to it, failed.
     """
@@ -157,6 +158,14 @@ def script_location() -> str:
     package = Path(__file__).parent
     installed = package / "migrations"
     return str(installed if installed.is_dir() else package.parent / "migrations")
+
+
+def alembic_config() -> Config:
+    """Return a configuration of Alembic that knows the revisions, and no database."""
+    config = Config()
+    config.set_main_option("script_location", script_location().replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
 
 
 def exclude_session_tables(
@@ -243,14 +252,29 @@ async def connect(target: Target) -> AsyncIterator[AsyncConnection]:
             yield connection
     else:
         # Not the store's own engine: its timeouts are for sessions, not for DDL.
-        engine = create_async_engine(
-            _require_lasting(normalise_url(target)), poolclass=NullPool, hide_parameters=True
-        )
+        url = require_lasting(normalise_url(target))
+        with extra_named(url):
+            engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True)
         try:
             async with engine.connect() as connection:
                 yield connection
         finally:
             await engine.dispose()
+
+
+def require_lasting(url: URL) -> URL:
+    """Return ``url`` unless its database would be gone with the connection.
+
+    Raises:
+        ValueError: It is an in-memory database.
+    """
+    # An engine of the store's opens an in-memory database at another URL, one to share.
+    if "url" in dialect_named(url.get_backend_name()).engine_options(url):
+        raise ValueError(
+            "an in-memory database would vanish with the connection that migrates it: pass the "
+            "engine that will use it, store.engine"
+        )
+    return url
 
 
 def queue(connection: Connection, table: str, schema: str | None) -> AbstractContextManager[None]:
@@ -283,7 +307,7 @@ def _run_alembic(
     table: str,
     schema: str | None,
 ) -> None:
-    config = _config()
+    config = alembic_config()
     config.attributes.update(connection=connection, in_turn=True, table=table, schema=schema)
     alembic_command(config, revision)
 
@@ -327,7 +351,7 @@ def _current(connection: Connection, table: str, schema: str | None) -> str | No
 def _check(connection: Connection, table: str, schema: str | None) -> None:
     context = _context(connection, table, schema)
     revision = context.get_current_revision()
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
     advice = "run `alembic upgrade head`, or await sessionstore_sql.migrate.upgrade(..)"
     if revision != head:
         raise MigrationError(
@@ -359,13 +383,6 @@ def _context(connection: Connection, table: str, schema: str | None) -> Migratio
     return MigrationContext.configure(connection, opts=options)
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", script_location().replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
-
-
 @cache
 def _locking() -> ModuleType:
     """Return migrations/locking.py, which in a checkout lies outside of the package."""
@@ -380,13 +397,3 @@ def _locking() -> ModuleType:
 
 def _require_names(table: str, schema: str | None) -> None:
     session_table(table, schema=schema)
-
-
-def _require_lasting(url: URL) -> URL:
-    # An engine of the store's opens an in-memory database at another URL, one to share.
-    if "url" in dialect_named(url.get_backend_name()).engine_options(url):
-        raise ValueError(
-            "an in-memory database would vanish with the connection that migrates it: pass the "
-            "engine that will use it, store.engine"
-        )
-    return url

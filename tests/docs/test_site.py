@@ -39,7 +39,7 @@ LOADING = {
 FETCHING = {"mermaid", "arithmatex", "glightbox", "pyodide", "md-source"}
 """Classes for which the theme's script fetches something from a foreign host."""
 
-INTERNAL = {"autogenerate_options", "connect", "queue"}
+INTERNAL = {"alembic_config", "require_lasting", "autogenerate_options", "connect", "queue"}
 """What ``migrate`` has for env.py and for nobody else."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 from sqlalchemy import Column, Index, Integer, Table
@@ -30,3 +31,15 @@ def test_a_database_that_would_vanish_is_refused() -> None:
     """The schema would be gone with the connection that made it."""
     with pytest.raises(ValueError, match=r"store\.engine"):
         asyncio.run(_upgrade_in_memory())
+
+
+def test_a_missing_driver_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does for a store: the message is the command that installs it."""
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'sessionstore-sql\[asyncpg\]'"):
+        asyncio.run(_current_elsewhere())
+
+
+async def _current_elsewhere() -> None:
+    await migrate.current("postgresql://nowhere.invalid/none")
