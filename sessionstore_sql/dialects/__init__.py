@@ -6,7 +6,7 @@ from sessionstore_sql.dialects import mysql, postgresql, sqlite
 from sessionstore_sql.dialects.base import Dialect, Failure
 from sessionstore_sql.dialects.clock import now
 
-__all__ = ["Dialect", "Failure", "dialect_named", "now"]
+__all__ = ["DATABASES", "Dialect", "Failure", "dialect_named", "now"]
 
 _DIALECTS = {
     "postgresql": postgresql.DIALECT,
@@ -14,6 +14,9 @@ _DIALECTS = {
     "mariadb": mysql.DIALECT,
     "sqlite": sqlite.DIALECT,
 }
+
+DATABASES = tuple(_DIALECTS)
+"""The names of the databases, as a URL has them."""
 
 
 def dialect_named(name: str) -> Dialect:

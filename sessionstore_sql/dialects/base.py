@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Delete, Engine, Executable, Table
     from sqlalchemy.types import TypeEngine
 
+    from sessionstore_sql.dialects.storage import Storage
     from sessionstore_sql.dialects.upserts import UpsertableInsert
 
 
@@ -165,6 +166,10 @@ class Dialect:
     drivers: dict[str, str]
     """The drivers it is tested with, the default first, and the extra that installs each."""
 
+    storage: Callable[[Connection, Table, int], Storage]
+    """Says how much room a table of so many rows takes. It reads the database's books, and no more
+    of the table than a sample."""
+
     engine_options: Callable[[URL], dict[str, Any]]
     """Returns what ``create_async_engine`` needs beyond what every database gets."""
 
@@ -177,6 +182,10 @@ class Dialect:
 
     is_unreachable: Callable[[BaseException], bool] = lambda _error: False
     """Whether an error of connecting, which has no code, means that the server was not reached."""
+
+    absent_file: Callable[[URL], str | None] = lambda _url: None
+    """Returns the path of the file that is the database, where there is none: to connect would make
+    an empty one."""
 
     state_limit: Callable[[Connection, int], int | None] = lambda _connection, _size: None
     """Returns the most bytes a state can have where ``size`` is more than that."""

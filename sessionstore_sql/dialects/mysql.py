@@ -22,6 +22,7 @@ from sessionstore_sql.dialects.base import Dialect, Failure, PurgeLock
 from sessionstore_sql.dialects.clock import now
 from sessionstore_sql.dialects.mysql_batches import AllOrNothingBatches
 from sessionstore_sql.dialects.mysql_purging import LARGEST_PURGE, PurgeByKey
+from sessionstore_sql.dialects.mysql_storage import storage
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, BindParameter, Connection, Engine, Table
@@ -186,6 +187,7 @@ DIALECT = Dialect(
     state_limit=_state_limit,
     classify=_classify,
     redact=_redact,
+    storage=storage,
     drivers={"aiomysql": "mysql", "asyncmy": "asyncmy"},
     engine_options=_engine_options,
     answer_timeout_s=_STATEMENT_TIMEOUT_S + 2,

@@ -24,6 +24,7 @@ from sqlalchemy.ext.compiler import compiles
 from sessionstore_sql.dialects.base import Dialect, Failure
 from sessionstore_sql.dialects.clock import now
 from sessionstore_sql.dialects.postgresql_batches import batches
+from sessionstore_sql.dialects.postgresql_storage import storage
 from sessionstore_sql.dialects.purging import expired_window, is_expired
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ DIALECT = Dialect(
     classify=_classify,
     is_unreachable=_is_unreachable,
     redact=_redact,
+    storage=storage,
     drivers={"asyncpg": "asyncpg", "psycopg": "psycopg"},
     engine_options=_engine_options,
     answer_timeout_s=_ANSWER_TIMEOUT_S,

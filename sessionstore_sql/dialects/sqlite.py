@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import LargeBinary, delete, event
@@ -16,9 +17,10 @@ from sessionstore_sql.dialects.base import Dialect, Failure
 from sessionstore_sql.dialects.clock import now
 from sessionstore_sql.dialects.purging import is_expired, oldest_expired
 from sessionstore_sql.dialects.sqlite_batches import batches
+from sessionstore_sql.dialects.storage import Storage
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Delete, Engine, Table
+    from sqlalchemy import URL, Connection, Delete, Engine, Table
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -70,6 +72,15 @@ def _redact(message: str) -> str:
     return message
 
 
+def _storage(connection: Connection, _table: Table, _rows: int) -> Storage:
+    # Not dbstat, which would know the table from its index: it reads every page of the file, and
+    # not every build has it.
+    page = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+    pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+    return Storage(file_bytes=pages * page, reusable_bytes=free * page)
+
+
 def _engine_options(url: URL) -> dict[str, Any]:
     connect_args: dict[str, Any] = {"timeout": _BUSY_TIMEOUT_S}
     if sys.version_info >= (3, 12):
@@ -88,6 +99,14 @@ def _engine_options(url: URL) -> dict[str, Any]:
         name = f"/sessionstore-{secrets.token_hex(8)}"
         options["url"] = url.set(database=f"file:{name}", query=_MEMDB)
     return options
+
+
+def _absent_file(url: URL) -> str | None:
+    path = url.database or ""
+    # A name that begins with file: is a URI, which has its own way to say that nothing be made.
+    if _is_in_memory(url) or path.startswith("file:") or Path(path).exists():
+        return None
+    return path
 
 
 def _is_in_memory(url: URL) -> bool:
@@ -142,6 +161,8 @@ DIALECT = Dialect(
     autocommit_is_free=False,
     classify=_classify,
     redact=_redact,
+    storage=_storage,
+    absent_file=_absent_file,
     drivers={"aiosqlite": "sqlite"},
     engine_options=_engine_options,
     prepare_engine=_prepare_engine,

@@ -47,6 +47,8 @@ async def plans_of(engine: AsyncEngine, call: Awaitable[Any]) -> list[list[dict[
         # MySQL 9 explains in another format unless told.
         explain = "EXPLAIN" if connection.dialect.name == "postgresql" else TRADITIONAL
         for statement, parameters in sent:
+            if statement.startswith("SET ") and "SELECT" not in statement:
+                continue
             # MariaDB's SET STATEMENT .. FOR stands before what is explained.
             setting, _, bare = statement.rpartition(" FOR SELECT ")
             is_set = setting.startswith("SET STATEMENT ") and "SELECT" not in setting

@@ -21,13 +21,16 @@ LAYERS = (
     {"dialects.clock"},
     {"dialects.purging"},
     {"dialects.upserts"},
+    {"dialects.storage"},
     {"dialects.base"},
     {"dialects.batches"},
     {"dialects.mysql_texts"},
     {
         "dialects.mysql_batches",
         "dialects.mysql_purging",
+        "dialects.mysql_storage",
         "dialects.postgresql_batches",
+        "dialects.postgresql_storage",
         "dialects.sqlite_batches",
     },
     {"dialects.mysql", "dialects.postgresql", "dialects.sqlite"},
@@ -47,7 +50,7 @@ LAYERS = (
 
 LEAVES = (
     *("aiohttp", "django", "fastapi", "litestar", "migrate"),
-    *("starlette", "starsessions", "testing"),
+    *("starlette", "starsessions", "statistics", "survey", "testing"),
 )
 """They import what they like, and nothing imports them: an application may live without."""
 
