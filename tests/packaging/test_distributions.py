@@ -140,6 +140,24 @@ def test_wheel_does_its_job_in_an_empty_environment(wheel: Path, tmp_path: Path)
     assert done.strip() == "done"
 
 
+def test_the_command_comes_with_its_extra(wheel: Path, tmp_path: Path) -> None:
+    """Without it, it says how to get it; with it, it finds the migrations in the wheel."""
+    environment = tmp_path / "venv"
+    venv.create(environment, with_pip=True)
+    python, command = environment / "bin" / "python", environment / "bin" / "sessionstore-sql"
+    install = (python, "-m", "pip", "install", "--quiet")
+    database = f"sqlite:///{tmp_path / 'sessions.db'}"
+
+    run(*install, f"{wheel}[sqlite]", cwd=tmp_path)
+    without = subprocess.run([str(command)], capture_output=True, text=True, check=False)
+    run(*install, f"{wheel}[sqlite,cli]", cwd=tmp_path)
+
+    assert without.returncode == 2
+    assert "pip install 'sessionstore-sql[cli]'" in without.stderr
+    assert "From base" in run(command, "upgrade", "--url", database, cwd=tmp_path)
+    run(python, "-I", "-m", "sessionstore_sql", "check", "--url", database, cwd=tmp_path)
+
+
 def run(*command: object, cwd: Path) -> str:
     """Return what ``command`` printed; fail with everything it said if it failed."""
     done = subprocess.run(

@@ -49,7 +49,7 @@ LAYERS = (
 """A module imports from the layers above its own in this list, and from no other."""
 
 LEAVES = (
-    *("aiohttp", "django", "fastapi", "litestar", "migrate"),
+    *("__main__", "aiohttp", "command_line", "django", "fastapi", "litestar", "migrate"),
     *("starlette", "starsessions", "statistics", "survey", "testing"),
 )
 """They import what they like, and nothing imports them: an application may live without."""

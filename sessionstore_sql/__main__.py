@@ -1,0 +1,9 @@
+"""``python -m sessionstore_sql``, which is ``sessionstore-sql``."""
+
+from __future__ import annotations
+
+import sys
+
+from sessionstore_sql.command_line import main
+
+sys.exit(main())
