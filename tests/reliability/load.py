@@ -22,6 +22,9 @@ KEEPERS, SHORT_KEEPERS, READERS, RIVALS, LATECOMERS = 6, 2, 3, 2, 1
 SLOTS = KEEPERS + SHORT_KEEPERS
 """Sessions that a process keeps alive."""
 
+STATE_SIZE = 2_000
+"""Bytes of the largest states, where a scenario has no wish."""
+
 _SHORT_TTL = timedelta(seconds=2)
 _PAUSE_S = 0.02
 """At the most, and at random, between two calls of a task."""
@@ -45,6 +48,8 @@ class Load:
     name: str
     """Of the process: another one's each time that a worker is started."""
     stopping: asyncio.Event
+    state_size: int
+    """Bytes of the largest states."""
 
     def __post_init__(self) -> None:
         self._chance = random.Random()
@@ -177,7 +182,8 @@ class Load:
         return _id_of(slot, max(1, generation))
 
     def _new_state(self) -> str:
-        return f"{self.name}-{next(self._states)}"
+        size = self._chance.randint(0, self.state_size)
+        return f"{self.name}-{next(self._states)}-{size}"
 
     def _long_ttl(self) -> timedelta:
         # So far apart that the remaining life tells which write came last.

@@ -2,7 +2,9 @@
 
 Time is known only as far as the history knows it: an operation happened somewhere between its
 call and its return, so a deadline is an interval too. Where it leaves both possible, live and
-expired, either answer is right.
+expired, either answer is right, and the next one need not be the same: a statement reads the clock
+before it commits, so one that extends a session in the last moment of its life may be overtaken by
+one that finds it expired.
 """
 
 from __future__ import annotations
@@ -73,12 +75,12 @@ class _Moment:
 
     def update(self) -> Sessions | None:
         if self._operation.outcome is Outcome.UNKNOWN_ID:
-            return self._without(self._id) if self._may_be_dead(self._id) else None
+            return self._sessions if self._may_be_dead(self._id) else None
         return self._with(self._id, self._new()) if self._may_be_live(self._id) else None
 
     def update_ttl(self) -> Sessions | None:
         if self._operation.outcome is Outcome.UNKNOWN_ID:
-            return self._without(self._id) if self._may_be_dead(self._id) else None
+            return self._sessions if self._may_be_dead(self._id) else None
         if not self._may_be_live(self._id):
             return None
         earliest, latest = self._deadline()
@@ -86,7 +88,7 @@ class _Moment:
 
     def load(self) -> Sessions | None:
         if self._operation.state is None:
-            return self._without(self._id) if self._may_be_dead(self._id) else None
+            return self._sessions if self._may_be_dead(self._id) else None
         if not self._may_be_live(self._id):
             return None
         session = self._sessions[self._id]
@@ -97,13 +99,13 @@ class _Moment:
 
     def delete(self) -> Sessions | None:
         if self._operation.outcome is Outcome.UNKNOWN_ID:
-            return self._without(self._id) if self._may_be_dead(self._id) else None
+            return self._sessions if self._may_be_dead(self._id) else None
         return self._without(self._id) if self._may_be_live(self._id) else None
 
     def change_id(self) -> Sessions | None:
         new_id = self._operation.ids[1]
         if self._operation.outcome is Outcome.UNKNOWN_ID:
-            return self._without(self._id) if self._may_be_dead(self._id) else None
+            return self._sessions if self._may_be_dead(self._id) else None
         if not self._may_be_live(self._id):
             return None
         if self._operation.outcome is Outcome.DUPLICATE:

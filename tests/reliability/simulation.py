@@ -59,9 +59,9 @@ def _plan(caller: str, chance: random.Random) -> list[tuple[int, Operation]]:
     planned = []
     now = 0
     for number in range(_CALLS):
-        invoked = now + chance.randint(1, 20 * _MS)
-        moment = invoked + chance.randint(1, 20 * _MS)
-        now = moment + chance.randint(1, 20 * _MS)
+        invoked = now + chance.randint(1, 80 * _MS)
+        moment = invoked + chance.randint(1, 80 * _MS)
+        now = moment + chance.randint(1, 80 * _MS)
         name = chance.choice(_OPERATIONS)
         ids = chance.sample(_IDS, 2) if name == "change_id" else [chance.choice(_IDS)]
         operation = Operation(

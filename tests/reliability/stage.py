@@ -13,6 +13,7 @@ from sqlalchemy import URL, text
 
 from sessionstore_sql import SQLSessionStore, migrate
 from tests.reliability.history import Operation, Outcome, Recorder, read_history
+from tests.reliability.load import STATE_SIZE
 from tests.reliability.recorded import RecordedStore
 from tests.reliability.workers import Target, WorkerError, Workers
 
@@ -30,6 +31,8 @@ class Fault:
     began: int
     healed: int
     """When the database could be had again."""
+    recovered: int
+    """When every process had written again."""
 
 
 @dataclass
@@ -50,15 +53,18 @@ class Stage:
         self.servers.callback(stop)
 
     @asynccontextmanager
-    async def load(self, admin: URL, targets: Sequence[Target]) -> AsyncIterator[Workers]:
+    async def load(
+        self, admin: URL, targets: Sequence[Target], *, state_size: int = STATE_SIZE
+    ) -> AsyncIterator[Workers]:
         """Have each target's process call its store, and in the end ask what is left.
 
         Args:
             admin: A URL of the same database, past everything that fails.
             targets: What the stores are made with.
+            state_size: Bytes of the largest states.
         """
         await migrate.upgrade(admin)
-        workers = Workers(self.folder, targets)
+        workers = Workers(self.folder, targets, state_size)
         try:
             await workers.start()
             await asyncio.sleep(_CALM_S)
@@ -80,8 +86,8 @@ class Stage:
         began = time.monotonic_ns()
         yield
         healed = time.monotonic_ns()
-        self.faults.append(Fault(what, began, healed))
         await workers.until_answered(healed, within_s=RECOVERY_S)
+        self.faults.append(Fault(what, began, healed, time.monotonic_ns()))
         await asyncio.sleep(_CALM_S)
 
     async def _audit(self, admin: URL) -> None:

@@ -104,6 +104,12 @@ RIGHT = {
         call(3.5, 3.6, "load", "a"),
         call(3.7, 3.8, "create", "a", state="2"),
     ],
+    "an extension in the last moment, overtaken by a read that came too late": [
+        call(0, 0.1, "create", "a", state="1", ttl=2 * S),
+        call(1.9, 2.5, "update_ttl", "a", ttl=2 * S),
+        call(2.2, 2.3, "load", "a"),
+        call(2.6, 2.7, "load", "a", state="1", ttl=int(1.4 * S)),
+    ],
     "a session that ends at once": [
         call(0, 1, "create", "a", state="1"),
         call(2, 3, "update_ttl", "a", ttl=0),

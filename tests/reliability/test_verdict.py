@@ -8,7 +8,7 @@ import pytest
 
 from tests.reliability.history import Operation, Outcome
 from tests.reliability.stage import Fault, Stage
-from tests.reliability.verdict import judge, recovery
+from tests.reliability.verdict import judge
 
 S = 1_000_000_000
 HOUR = 3_600 * S
@@ -35,7 +35,7 @@ def test_outcomes_are_counted(stage: Stage) -> None:
         for place, outcome in enumerate(outcomes[1:])
     ]
     stage.operations.append(write(0, 1))
-    stage.faults = [Fault("killed", 0, 0)]
+    stage.faults = [Fault("killed", 0, 0, 0)]
 
     verdict = judge(stage)
 
@@ -104,15 +104,8 @@ def test_complaints_of_the_stage_are_kept(stage: Stage) -> None:
     assert judge(stage).complaints == ("worker-1 ended with code 1",)
 
 
-def test_recovery_ends_when_the_last_process_has_written() -> None:
-    """Reads, refusals and what was acknowledged before the end of the fault don't count."""
-    operations = [
-        write(0, 5, "one"),
-        Operation("one", "load", ("a",), 10 * S, 11 * S, Outcome.DONE),
-        write(11, 12, "one", outcome=Outcome.DUPLICATE),
-        write(11.5, 13, "one"),
-        write(9, 14, "two"),
-        write(15, 16, "two"),
-    ]
+def test_the_longest_recovery_counts(stage: Stage) -> None:
+    """From a database that is there again to a write of every process."""
+    stage.faults = [Fault("killed", 0, 1 * S, 4 * S), Fault("killed", 5 * S, 6 * S, 7 * S)]
 
-    assert recovery(operations, Fault("killed", 8 * S, 10 * S)) == 4 * S
+    assert judge(stage).recovery_s == 3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.reliability.checker import check
 from tests.reliability.history import Operation, Outcome
-from tests.reliability.stage import Fault, Stage
+from tests.reliability.stage import Stage
 
 _S = 1_000_000_000
 
@@ -58,22 +58,10 @@ def judge(stage: Stage, *, expects_loss: bool = False) -> Verdict:
         unknown=sum(each.outcome is Outcome.UNKNOWN for each in operations),
         failed=sum(each.outcome is Outcome.FAILED for each in operations),
         lost=len(findings),
-        recovery_s=max((recovery(operations, each) for each in stage.faults), default=0) / _S,
+        recovery_s=max((each.recovered - each.healed for each in stage.faults), default=0) / _S,
         slowest_s=slowest / _S,
         complaints=tuple(complaints),
     )
-
-
-def recovery(operations: Sequence[Operation], fault: Fault) -> int:
-    """Return the nanoseconds until every process that still wrote after ``fault`` had written."""
-    first: dict[str, int] = {}
-    for operation in operations:
-        if operation.outcome is not Outcome.DONE or operation.name in {"load", "delete_expired"}:
-            continue
-        returned = operation.returned or 0
-        if returned >= fault.healed:
-            first[operation.worker] = min(returned, first.get(operation.worker, returned))
-    return max(first.values(), default=fault.healed) - fault.healed
 
 
 def _duration(operation: Operation) -> int:

@@ -31,6 +31,8 @@ class Settings:
     url: str
     options: dict[str, Any]
     """Of the store."""
+    state_size: int
+    """Bytes of the largest states."""
 
     @property
     def history(self) -> Path:
@@ -55,7 +57,15 @@ async def work(settings: Settings) -> None:
 
     async with SQLSessionStore(settings.url, **settings.options) as store:
         recorded = RecordedStore(store, recorder, note_write)
-        await Load(recorded, board, settings.number, settings.name, stopping).run()
+        load = Load(
+            store=recorded,
+            board=board,
+            worker=settings.number,
+            name=settings.name,
+            stopping=stopping,
+            state_size=settings.state_size,
+        )
+        await load.run()
     recorder.close()
     board.close()
 

@@ -36,9 +36,10 @@ class WorkerError(Exception):
 class Workers:
     """As many processes as there are targets, each with a store of its own."""
 
-    def __init__(self, folder: Path, targets: Sequence[Target]) -> None:
+    def __init__(self, folder: Path, targets: Sequence[Target], state_size: int) -> None:
         self._folder = folder
         self._targets = targets
+        self._state_size = state_size
         self._processes: list[tuple[Settings, Process]] = []
         self._names = (f"worker-{number}" for number in itertools.count(1))
         self._histories: list[Path] = []
@@ -115,6 +116,7 @@ class Workers:
             workers=len(self),
             url=target.url,
             options=target.options,
+            state_size=self._state_size,
         )
 
     @staticmethod

@@ -11,6 +11,7 @@ from tests.reliability.scenarios.connections import end_connections
 from tests.reliability.scenarios.kill import kill, kill_careless, kill_process
 from tests.reliability.scenarios.locks import hold_locks
 from tests.reliability.scenarios.network import break_network
+from tests.reliability.scenarios.processes import kill_processes_on_sqlite
 from tests.reliability.servers.mysql import MariaDB, MySQL
 from tests.reliability.servers.postgresql import PostgreSQL
 from tests.reliability.servers.server import Server
@@ -55,6 +56,7 @@ SCENARIOS = (
     *_on_each_server("connections", "every connection ended", end_connections),
     *_on_each_server("network", "network cut, slow and silent", break_network),
     *_on_each_server("locks", "locks held by someone else", hold_locks),
+    Scenario("sqlite", "SQLite: written by eight processes", kill_processes_on_sqlite),
     Scenario(
         "control",
         "control: PostgreSQL with synchronous_commit = off, killed",
