@@ -49,7 +49,7 @@ class _InOrder(click.Group):
 @click.group(
     cls=_InOrder,
     epilog=_EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
 @click.version_option(version("sessionstore-sql"), prog_name="sessionstore-sql")
 def application() -> None:

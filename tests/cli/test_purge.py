@@ -233,6 +233,9 @@ def test_a_terminal_shows_a_bar(local: Command, columns: int) -> None:
     frames = [frame for frame in re.split(r"[\r\n]", plain(ended.out)) if frame.startswith("Purg")]
     assert {len(frame) for frame in frames} == {columns}
     assert plain(ended.out).rstrip().endswith("Nothing expired is left.")
+    _, last_frame, end = ended.out.rpartition(" of 2,000")
+    assert last_frame
+    assert "\x1b[2K" in end.partition("Removed")[0]  # the line of the bar, erased
     assert "to be removed" not in ended.out
 
 
