@@ -22,7 +22,7 @@ from aiohttp_session import AbstractStorage, Session, get_session
 from sessionstore_sql.backend import SessionStorageBackend
 from sessionstore_sql.caching import keep_private
 from sessionstore_sql.cookies import SessionCookie, default_name
-from sessionstore_sql.lifecycle import DEFAULT_RENEWAL_THRESHOLD, Cookie
+from sessionstore_sql.lifecycle import DEFAULT_RENEWAL_THRESHOLD
 from sessionstore_sql.visits import (
     SessionClosedError,
     Visit,
@@ -251,12 +251,9 @@ class SQLStorage(AbstractStorage):
             new_ttl=not is_usual,
         )
         keep_private(response.headers, lambda name: response.headers.getall(name, []))
-        if outcome.session_id is not None:
-            cookie_ttl = None if session.max_age is None else ttl
-            header = self._cookie.set_header(outcome.session_id, cookie_ttl)
+        header = self._cookie.header_after(outcome, None if session.max_age is None else ttl)
+        if header is not None:
             response.headers.add("Set-Cookie", header)
-        elif outcome.cookie is Cookie.REMOVE:
-            response.headers.add("Set-Cookie", self._cookie.removal_header())
 
     async def _begin(self, request: web.Request) -> Visit:
         return await Visit.begin(self._store, self._cookie.presented(request.raw_headers))

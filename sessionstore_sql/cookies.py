@@ -10,11 +10,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sessionstore_sql.lifecycle import Cookie
 from sessionstore_sql.records import MAX_ID_LENGTH, SessionId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import timedelta
+
+    from sessionstore_sql.lifecycle import Outcome
 
 SameSite = Literal["lax", "strict", "none"]
 
@@ -65,6 +68,17 @@ class SessionCookie:
             raise ValueError("the prefix of the cookie's name needs Secure")
         if name.startswith(_HOST_PREFIX) and not _is_host_only(self.path, self.domain):
             raise ValueError("the prefix __Host- needs Path=/ and no Domain")
+
+    def header_after(self, outcome: Outcome, ttl: timedelta | None) -> str | None:
+        """Return the value of the ``Set-Cookie`` that a response needs; ``None`` if it needs none.
+
+        Args:
+            outcome: What came of the session.
+            ttl: As for ``set_header``.
+        """
+        if outcome.session_id is not None:
+            return self.set_header(outcome.session_id, ttl)
+        return self.removal_header() if outcome.cookie is Cookie.REMOVE else None
 
     def set_header(self, session_id: SessionId, ttl: timedelta | None) -> str:
         """Return the value of a ``Set-Cookie`` that lets a client keep the id for ``ttl``.

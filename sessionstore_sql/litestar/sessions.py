@@ -128,10 +128,9 @@ class SQLSessionBackend(BaseSessionBackend["SQLSessionConfig"]):
             vary_by_cookie(headers, values_of)
             return
         keep_private(headers, values_of)
-        if outcome.session_id is not None:
-            headers.add("set-cookie", self._cookie.set_header(outcome.session_id, self._ttl))
-        elif outcome.cookie is Cookie.REMOVE:
-            headers.add("set-cookie", self._cookie.removal_header())
+        header = self._cookie.header_after(outcome, self._ttl)
+        if header is not None:
+            headers.add("set-cookie", header)
 
 
 class SQLSessionMiddleware(SessionMiddleware[SQLSessionBackend]):

@@ -124,10 +124,9 @@ class SessionMiddleware:
         message.setdefault("headers", [])
         headers = MutableHeaders(scope=message)
         keep_private(headers, headers.getlist)
-        if outcome.session_id is not None:
-            headers.append("Set-Cookie", self._cookie.set_header(outcome.session_id, self._ttl))
-        elif outcome.cookie is Cookie.REMOVE:
-            headers.append("Set-Cookie", self._cookie.removal_header())
+        header = self._cookie.header_after(outcome, self._ttl)
+        if header is not None:
+            headers.append("Set-Cookie", header)
 
 
 def rotate(connection: HTTPConnection) -> None:

@@ -16,7 +16,8 @@ ROOT_NAME = "sessionstore_sql"
 LAYERS = (
     {"records"},
     {"backend", "errors"},
-    {"caching", "codec", "cookies", "lifecycle", "schema"},
+    {"caching", "codec", "lifecycle", "schema"},
+    {"cookies"},
     {"visits"},
     {"dialects.clock"},
     {"dialects.purging"},
