@@ -114,15 +114,11 @@ class AllOrNothingBatches:
 
     def _update(self, connection: Connection, rows: Sequence[Row]) -> int:
         name, clock = names(self._table, connection)
-        given = f"SELECT {BYTES} AS id, %s AS ttl, {BYTES} AS state"
-        return self._change(
-            connection,
-            f"UPDATE ({' UNION ALL '.join([given] * len(rows))}) AS given "
-            f"STRAIGHT_JOIN {name} {BY_KEY} ON {name}.id = given.id "
-            f"SET {name}.state = given.state, {name}.deadline = {clock} + given.ttl WHERE ",
-            _parameters(rows),
-            rows,
+        text = (
+            _joined(name, f"SELECT {BYTES} AS id, %s AS ttl, {BYTES} AS state", len(rows))
+            + f"SET {name}.state = given.state, {name}.deadline = {clock} + given.ttl WHERE "
         )
+        return self._change(connection, text, _parameters(rows), rows)
 
     def _update_ttl(self, connection: Connection, rows: Sequence[Row]) -> int:
         name, clock = names(self._table, connection)
@@ -134,15 +130,12 @@ class AllOrNothingBatches:
                 f"WHERE id IN ({markers(keys)}) AND "
             )
             return self._change(connection, text, (*ttls, *keys), rows)
-        given = f"SELECT {BYTES} AS id, %s AS ttl"
-        return self._change(
-            connection,
-            f"UPDATE ({' UNION ALL '.join([given] * len(rows))}) AS given "
-            f"STRAIGHT_JOIN {name} {BY_KEY} ON {name}.id = given.id "
-            f"SET {name}.deadline = {clock} + given.ttl WHERE ",
-            tuple(part for row in rows for part in (row.key.hex(), row.ttl)),
-            rows,
+        text = (
+            _joined(name, f"SELECT {BYTES} AS id, %s AS ttl", len(rows))
+            + f"SET {name}.deadline = {clock} + given.ttl WHERE "
         )
+        bound = tuple(part for row in rows for part in (row.key.hex(), row.ttl))
+        return self._change(connection, text, bound, rows)
 
     def _delete(self, connection: Connection, rows: Sequence[Row]) -> int:
         name, _ = names(self._table, connection)
@@ -174,6 +167,12 @@ class AllOrNothingBatches:
 
     def _rows(self, connection: Connection, text: str, keys: Sequence[bytes]) -> Sequence[Any]:
         return connection.exec_driver_sql(text, tuple(key.hex() for key in keys)).all()
+
+
+def _joined(name: str, given: str, count: int) -> str:
+    """Return the beginning of an UPDATE of the table by ``count`` rows that are ``given``."""
+    rows = " UNION ALL ".join([given] * count)
+    return f"UPDATE ({rows}) AS given STRAIGHT_JOIN {name} {BY_KEY} ON {name}.id = given.id "
 
 
 def _parameters(rows: Sequence[Row]) -> tuple[Any, ...]:

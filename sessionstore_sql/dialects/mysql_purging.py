@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sessionstore_sql.dialects.mysql_texts import BY_KEY, markers, names, with_long_values
-from sessionstore_sql.dialects.purging import purge_parameters
-from sessionstore_sql.schema import BUCKET_SHIFT
+from sessionstore_sql.dialects.purging import oldest_expired, purge_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,17 +32,12 @@ class PurgeByKey:
 
     def choose(self, connection: Connection, limit: int) -> Sequence[bytes]:
         """Return the keys of the oldest expired rows, in one value: rows cost the drivers more."""
-        name, clock = names(self._table, connection)
-        bounds = purge_parameters(limit)
-        oldest = (
-            f"SELECT id FROM (SELECT id, deadline FROM {name} WHERE expiry_bucket <= "
-            f"{clock} >> {BUCKET_SHIFT} AND deadline <= {clock} ORDER BY expiry_bucket LIMIT %s) "
-            "AS expired ORDER BY deadline LIMIT %s"
-        )
+        oldest: Any = oldest_expired(self._table).compile(dialect=connection.dialect)
         text = with_long_values(
             connection, f"GROUP_CONCAT(id SEPARATOR '') FROM ({oldest}) AS oldest"
         )
-        bound = (bounds["lookahead"], bounds["batch_size"])
+        bounds = purge_parameters(limit)
+        bound = tuple(bounds[parameter] for parameter in oldest.positiontup)
         value = bytes(connection.exec_driver_sql(text, bound).scalar_one() or b"")
         # Where even the longest value was cut off, what came is whole keys and a piece.
         ends = range(_KEY_BYTES, len(value) + 1, _KEY_BYTES)

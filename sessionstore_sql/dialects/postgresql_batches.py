@@ -90,9 +90,9 @@ def _held(sessions: Table, given: FromClause) -> CTE:
     locked. Had the row changed between the statement's snapshot and the lock, its new place would
     be invisible to the snapshot, and the row go unchanged and unreturned.
 
-    The plan is the same whatever the statistics: for each given key a search by primary key, then
-    a fetch by place. A join of the given rows to those found, on estimates of a few rows each,
-    would be a loop in a loop.
+    For each given key that is a search by primary key and a fetch by place; in a table of a few
+    pages, a scan and two hash joins. It is never a loop in a loop, as a join of the given rows to
+    those found would be where statistics are missing and a few rows are expected of each.
     """
     names = [name for name in ("ttl", "state") if name in given.c]
     taken = [_ttl_of(given).label(name) if name == "ttl" else given.c[name] for name in names]

@@ -24,9 +24,10 @@ from sessionstore_sql import (
     SQLSessionStore,
     UnknownIdError,
 )
+from sessionstore_sql.dialects import mysql_texts
 from sessionstore_sql.dialects.base import Batches, Row
 from sessionstore_sql.schema import key_of
-from tests.databases import Target
+from tests.databases import TARGETS, Target
 
 pytestmark = pytest.mark.anyio
 
@@ -403,6 +404,26 @@ async def test_a_look_up_that_fails_is_everybodys_failure_where_nothing_was_writ
         assert isinstance(answer, DatabaseError)
         assert answer.transient
         assert not answer.outcome_unknown
+
+
+@pytest.mark.parametrize(
+    "target",
+    [each for each in TARGETS if each.database in {"mysql", "mariadb"}],
+    indirect=True,
+    ids=str,
+)
+async def test_what_a_server_cuts_off_is_loaded_as_rows(
+    store: SQLSessionStore, statements: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All states of a batch come in one value, unless that is longer than a packet."""
+    ids = new_ids(20)
+    await create_all(store, ids)
+    monkeypatch.setattr(mysql_texts, "_LONGEST", 1_024)
+
+    loaded = await asyncio.gather(*(store.load(each) for each in ids))
+
+    assert [each and each.state for each in loaded] == [{"number": n} for n in range(20)]
+    assert any("GROUP_CONCAT" not in each and " IN (" in each for each in statements)
 
 
 async def test_unknown_ids_are_told_by_the_batch(

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 
-from sessionstore_sql import DatabaseError, DuplicateIdError, SessionId, UnknownIdError
+from sessionstore_sql import DatabaseError, DuplicateIdError, SessionId, UnknownIdError, execution
 from sessionstore_sql.dialects import Dialect, Failure, dialect_named
 from sessionstore_sql.engines import create_engine
 from sessionstore_sql.execution import BoundExecutor, Effect, PooledExecutor
@@ -291,6 +291,59 @@ async def test_nothing_is_tried_again_when_it_is_too_late(
     await failing(executor, work, Effect.READ)
 
     assert work.attempts == 1
+
+
+class Held:
+    """Work that has begun, and waits to be let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+
+    def __call__(self, _connection: Connection) -> str:
+        """Wait."""
+        self.begun.set()
+        await_only(self.go.wait())
+        return "held"
+
+
+@pytest.fixture
+async def roomy(dialect: Dialect, tmp_path: Path) -> AsyncIterator[PooledExecutor]:
+    """An executor with a connection for everyone in these tests."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'turns.db'}", {"pool_size": 3})
+    yield PooledExecutor(engine, dialect, "sessions")
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    await engine.dispose()
+
+
+async def test_writers_take_turns_where_the_database_has_one(roomy: PooledExecutor) -> None:
+    """The second begins when the first has ended; who reads waits for neither."""
+    held, work = Held(), Work("second")
+    first = asyncio.ensure_future(roomy.run(held, Effect.REPEATABLE))
+    await held.begun.wait()
+    second = asyncio.ensure_future(roomy.run(work, Effect.ONCE))
+
+    # So many that a second writer in the database would have begun by now.
+    reads = [await roomy.run(Work("read"), Effect.READ) for _ in range(20)]
+
+    assert (reads, work.attempts) == (["read"] * 20, 0)
+    held.go.set()
+    assert await asyncio.gather(first, second) == ["held", "second"]
+
+
+async def test_a_writer_whose_turn_does_not_come_tries_all_the_same(
+    roomy: PooledExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a call's wait would be the sum of those before it."""
+    monkeypatch.setattr(execution, "_LONGEST_TURN", 0.001)
+    held = Held()
+    first = asyncio.ensure_future(roomy.run(held, Effect.REPEATABLE))
+    await held.begun.wait()
+
+    second = await roomy.run(Work("second"), Effect.REPEATABLE)
+
+    assert (second, first.done()) == ("second", False)
+    held.go.set()
+    assert await first == "held"
 
 
 async def test_unknown_after_a_lost_attempt_is_an_unknown_outcome(executor: PooledExecutor) -> None:

@@ -95,7 +95,7 @@ class Recorder:
     """A connection to MySQL or MariaDB that notes what it is to execute."""
 
     def __init__(self, name: str) -> None:
-        self.dialect = sqlalchemy_dialect(name)
+        self.dialect: Any = make_url(f"{name}+{DRIVERS[name]}://").get_dialect()()
         self.executed: list[tuple[str, Any]] = []
         self.rowcount = 1
 
@@ -230,6 +230,7 @@ def test_choosing_what_to_purge_locks_nothing(name: str) -> None:
 
     ((text, bound),) = connection.executed
     assert "FOR UPDATE" not in text
+    assert "ORDER BY expired.deadline" in text
     assert bound == (2_000, 10)
     assert chosen == [b"a" * 32, b"b" * 32]
 
