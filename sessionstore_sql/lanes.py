@@ -97,6 +97,8 @@ class Lane(Generic[Answer]):
         self._waiting: deque[_Waiting[Answer]] = deque()
         self._under_way: list[object] = []
         """Of each statement a token, in the order in which they were started."""
+        self._alone: object | None = None
+        """Of those, the call that was made alone as nothing was under way: it takes no others."""
         self._rows_under_way = 0
         self._keys_under_way: set[bytes] = set()
         self._alarm: asyncio.TimerHandle | None = None
@@ -105,7 +107,7 @@ class Lane(Generic[Answer]):
     async def ask(self, row: Row, alone: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the answer to one call, made ``alone`` or with others."""
         if not self._under_way:
-            token = self._started()
+            token = self._alone = self._started()
             try:
                 return await alone()
             finally:
@@ -208,9 +210,14 @@ class Lane(Generic[Answer]):
         return list(batch.values())
 
     def _share(self) -> int:
-        """Return how many of those that wait a batch may take, so that batches become alike."""
-        count = len(self._waiting)
-        if count >= WORTH_A_STATEMENT * self._at_once:
+        """Return how many of those that wait a batch may take, so that batches become alike.
+
+        All of them, where nobody would take the rest meanwhile: who else is under way is a call
+        alone, and for another statement there is no room.
+        """
+        count, servers = len(self._waiting), len(self._under_way)
+        is_shared = servers < self._at_once or servers - (self._alone in self._under_way) > 1
+        if is_shared and count >= WORTH_A_STATEMENT * self._at_once:
             count = -(-(count + self._rows_under_way) // self._at_once)
         return min(count, MAX_ROWS)
 

@@ -493,6 +493,18 @@ async def test_where_many_wait_two_batches_share_them() -> None:
     assert sizes[3:9] == [count // 2] * 6
 
 
+async def test_a_batch_beside_a_call_alone_takes_all_that_wait(
+    pair: Lane[str], statements: Statements
+) -> None:
+    """Nobody else would take the rest until one of them has ended."""
+    many = names_of("n", lanes.WORTH_A_STATEMENT * 4)
+    asked = [ask(pair, statements, name) for name in ("0", *many)]
+    await settle()
+    assert (statements.alone, statements.batches) == (["0"], [many])
+    statements.gate.set()
+    await asyncio.gather(*asked)
+
+
 async def test_few_that_wait_are_not_worth_a_second_statement(
     pair: Lane[str], statements: Statements
 ) -> None:
