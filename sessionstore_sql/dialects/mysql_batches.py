@@ -113,29 +113,28 @@ class AllOrNothingBatches:
         return True
 
     def _update(self, connection: Connection, rows: Sequence[Row]) -> int:
-        name, clock = names(self._table, connection)
-        text = (
-            _joined(name, f"SELECT {BYTES} AS id, %s AS ttl, {BYTES} AS state", len(rows))
-            + f"SET {name}.state = given.state, {name}.deadline = {clock} + given.ttl WHERE "
-        )
-        return self._change(connection, text, _parameters(rows), rows)
+        state, states = _of_each(rows, BYTES, [row.state.hex() for row in rows])
+        return self._set(connection, rows, f", state = {state}", states)
 
     def _update_ttl(self, connection: Connection, rows: Sequence[Row]) -> int:
+        return self._set(connection, rows)
+
+    def _set(
+        self,
+        connection: Connection,
+        rows: Sequence[Row],
+        more: str = "",
+        parameters: tuple[Any, ...] = (),
+    ) -> int:
+        """Replace the deadlines, and what ``more`` says with these ``parameters``."""
         name, clock = names(self._table, connection)
-        keys = [row.key.hex() for row in rows]
-        ttls = {row.ttl for row in rows}
-        if len(ttls) == 1:
-            text = (
-                f"UPDATE {name} {BY_KEY} SET deadline = {clock} + %s "
-                f"WHERE id IN ({markers(keys)}) AND "
-            )
-            return self._change(connection, text, (*ttls, *keys), rows)
+        ttl, ttls = _ttl_of(rows)
         text = (
-            _joined(name, f"SELECT {BYTES} AS id, %s AS ttl", len(rows))
-            + f"SET {name}.deadline = {clock} + given.ttl WHERE "
+            f"UPDATE {name} {BY_KEY} SET deadline = {clock} + {ttl}{more} "
+            f"WHERE id IN ({markers(rows)}) AND "
         )
-        bound = tuple(part for row in rows for part in (row.key.hex(), row.ttl))
-        return self._change(connection, text, bound, rows)
+        keys = (row.key.hex() for row in rows)
+        return self._change(connection, text, (*ttls, *parameters, *keys), rows)
 
     def _delete(self, connection: Connection, rows: Sequence[Row]) -> int:
         name, _ = names(self._table, connection)
@@ -169,10 +168,26 @@ class AllOrNothingBatches:
         return connection.exec_driver_sql(text, tuple(key.hex() for key in keys)).all()
 
 
-def _joined(name: str, given: str, count: int) -> str:
-    """Return the beginning of an UPDATE of the table by ``count`` rows that are ``given``."""
-    rows = " UNION ALL ".join([given] * count)
-    return f"UPDATE ({rows}) AS given STRAIGHT_JOIN {name} {BY_KEY} ON {name}.id = given.id "
+def _ttl_of(rows: Sequence[Row]) -> tuple[str, tuple[Any, ...]]:
+    """Return the expression of a row's TTL, and its parameters."""
+    ttls = [row.ttl for row in rows]
+    if ttls.count(ttls[0]) == len(ttls):
+        return "%s", (ttls[0],)
+    return _of_each(rows, "%s", ttls)
+
+
+def _of_each(
+    rows: Sequence[Row], marker: str, values: Sequence[Any]
+) -> tuple[str, tuple[Any, ...]]:
+    """Return an expression that has one of the ``values`` for each row, and its parameters.
+
+    It compares keys one by one, which for 256 rows still costs less than a join to a derived table.
+    """
+    cases = f"WHEN {BYTES} THEN {marker} " * len(rows)
+    keyed = zip(rows, values, strict=True)
+    return f"CASE id {cases}END", tuple(
+        part for row, value in keyed for part in (row.key.hex(), value)
+    )
 
 
 def _parameters(rows: Sequence[Row]) -> tuple[Any, ...]:
