@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sessionstore_sql.errors import DatabaseError, UnknownIdError
 from sessionstore_sql.records import SessionId
+from sessionstore_sql.rotation import rotate, was_rotated
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -144,9 +145,11 @@ async def carry_out(
 ) -> Outcome:
     """Do what was decided.
 
-    A session that ended meanwhile (logged out, expired, or rotated by another request) is not
-    revived: what remains of the decision is dropped, and the cookie is to be removed.
-    Deleting a session that is gone already is no failure.
+    A session that ended meanwhile (logged out, expired) is not revived: what remains of the
+    decision is dropped, and the cookie is to be removed. So is a change of a session whose id
+    another request rotated, but its cookie is left alone: the browser's is the new one by now,
+    or will be, and a removal would take that (see ``rotation``). Deleting a session that is gone
+    already is no failure.
 
     An extension that fails for a transient reason is logged, and is no failure either: the session
     lives on, and the next request tries again. ``DuplicateIdError`` is not caught: a generated id
@@ -167,9 +170,10 @@ async def carry_out(
     try:
         for operation in decision.operations:
             session_id = await _perform(operation, store, session_id, record)
-    except UnknownIdError:
+    except UnknownIdError as error:
         logger.info("a session ended while a request was using it: nothing was stored")
-        return Outcome(Cookie.REMOVE, None)
+        rotated = await was_rotated(store, error.session_id)
+        return Outcome(Cookie.KEEP if rotated else Cookie.REMOVE, None)
     return Outcome(decision.cookie, session_id if decision.cookie is Cookie.SET else None)
 
 
@@ -186,9 +190,7 @@ async def _perform(
         return session_id
     assert session_id is not None, "only a session that was loaded can be changed"
     if operation is Operation.CHANGE_ID:
-        new_id = SessionId.generate()
-        await store.change_id(session_id, new_id)
-        return new_id
+        return await rotate(store, session_id)
     if operation is Operation.UPDATE:
         await store.update(session_id, record)
     elif operation is Operation.UPDATE_TTL:

@@ -227,8 +227,34 @@ async def test_of_rotations_at_once_one_wins(store: SQLSessionStore) -> None:
         answers = await asyncio.gather(*(tab.get("/login_together") for tab in tabs))
 
         assert [answer.status for answer in answers] == [200] * 5
-        assert len([tab for tab in tabs if tab.id is not None]) == 1
-    assert await count(store) == 1
+        assert len([tab for tab in tabs if tab.id != first.id]) == 1
+        assert len([answer for answer in answers if answer.set_cookie is not None]) == 1
+    assert await count(store) == 2  # the session, and the note on the id from before
+
+
+async def test_a_write_beside_a_login_does_not_remove_the_new_cookie(
+    store: SQLSessionStore,
+) -> None:
+    """Who has just logged in stays so, though an answer that lost to the login comes last."""
+    under_way, logged_in = asyncio.Event(), asyncio.Event()
+
+    async def write_late(request: web.Request) -> web.Response:
+        (await get_session(request))["late"] = "yes"
+        under_way.set()
+        await logged_in.wait()
+        return web.Response()
+
+    async with browser(application(store, write_late)) as client:
+        await client.get("/put?name=ada")
+        late = asyncio.create_task(client.get("/write_late"))
+        await under_way.wait()
+        await client.get("/login?user=ada")
+        logged_in.set()
+        answer = await late
+
+        assert answer.status == 200
+        assert answer.set_cookie is None
+        assert (await client.get("/show")).json == {"name": "ada", "user": "ada"}
 
 
 async def test_a_write_beside_a_logout_does_not_revive(store: SQLSessionStore) -> None:

@@ -219,10 +219,35 @@ async def test_of_rotations_at_once_one_wins(store: SQLSessionStore) -> None:
             *(client.get("/login-together", headers=[(b"cookie", copied)]) for _ in range(5))
         )
 
-    set_cookies = [response.headers["set-cookie"] for response in responses]
     assert [response.status_code for response in responses] == [200] * 5
-    assert len([each for each in set_cookies if "Max-Age=0" not in each]) == 1
-    assert await count(store) == 1
+    assert len([each for each in responses if COOKIE in each.cookies]) == 1
+    assert len([each for each in responses if "set-cookie" in each.headers]) == 1
+    assert await count(store) == 2  # the session, and the note on the id from before
+
+
+async def test_a_write_beside_a_login_does_not_remove_the_new_cookie(
+    store: SQLSessionStore,
+) -> None:
+    """Who has just logged in stays so, though an answer that lost to the login comes last."""
+    under_way, logged_in = asyncio.Event(), asyncio.Event()
+
+    @get("/write-late")
+    async def write_late(request: AnyRequest) -> None:
+        request.session["late"] = True
+        under_way.set()
+        await logged_in.wait()
+
+    async with browser(application(store, write_late)) as client:
+        await client.get("/put?name=ada")
+        late = asyncio.create_task(client.get("/write-late"))
+        await under_way.wait()
+        await client.get("/login?user=ada")
+        logged_in.set()
+        response = await late
+
+        assert response.status_code == 200
+        assert "set-cookie" not in response.headers
+        assert (await client.get("/show")).json() == {"name": "ada", "user": "ada"}
 
 
 async def test_a_write_beside_a_logout_does_not_revive(store: SQLSessionStore) -> None:

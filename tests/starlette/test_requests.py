@@ -219,7 +219,7 @@ async def test_what_follows_invalidate_is_another_session(
 async def test_rotate_changes_the_id_and_keeps_the_rest(
     recorded: RecordedStore, store: SQLSessionStore
 ) -> None:
-    """A rotation without a change is the one operation that it takes."""
+    """A rotation without a change writes no state: a note of the old id, and then the new one."""
     async with browser(application(recorded)) as client:
         await client.get("/put?name=ada")
         old_id = id_in(client)
@@ -227,7 +227,7 @@ async def test_rotate_changes_the_id_and_keeps_the_rest(
 
         await client.get("/renew")
 
-        assert recorded.calls == ["load", "change_id"]
+        assert recorded.calls == ["load", "create", "change_id"]
         assert id_in(client) != old_id
         assert (await client.get("/show")).json() == {"name": "ada"}
     assert await store.load(old_id) is None
@@ -243,9 +243,9 @@ async def test_login_rotates_before_it_stores(
 
         await client.get("/login?user=ada")
 
-        assert recorded.calls == ["load", "change_id", "update"]
+        assert recorded.calls == ["load", "create", "change_id", "update"]
         assert (await client.get("/show")).json() == {"cart": ["tea"], "user": "ada"}
-    assert await count(store) == 1
+    assert await count(store) == 2  # the session, and the note on the id from before
 
 
 async def test_an_expired_session_is_an_unknown_one(

@@ -16,7 +16,8 @@ ROOT_NAME = "sessionstore_sql"
 LAYERS = (
     {"records"},
     {"backend", "errors"},
-    {"caching", "codec", "lifecycle", "schema"},
+    {"caching", "codec", "rotation", "schema"},
+    {"lifecycle"},
     {"cookies"},
     {"visits"},
     {"dialects.clock"},

@@ -33,6 +33,7 @@ from sessionstore_sql.lifecycle import (
     carry_out,
     decide,
 )
+from sessionstore_sql.rotation import rotate
 from tests.unit.memory_backend import MemoryBackend
 
 TTL = timedelta(hours=10)
@@ -304,6 +305,24 @@ async def test_a_session_that_ended_meanwhile_is_not_revived(
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    "operations", [(UPDATE,), (UPDATE_TTL,), (CHANGE_ID,), (CHANGE_ID, UPDATE)], ids=str
+)
+async def test_who_loses_to_a_rotation_leaves_the_cookie_alone(
+    backend: MemoryBackend, operations: tuple[Operation, ...]
+) -> None:
+    """The browser's is another one by now; nothing is stored, under no id."""
+    new_id = await rotate(backend, OLD_ID)
+    before = dict(backend.rows)
+
+    outcome = await carry_out(Decision(operations, SET), backend, session_id=OLD_ID, record=RECORD)
+
+    assert outcome == Outcome(KEEP, None)
+    assert backend.rows == before
+    assert await backend.load(new_id) is not None
+
+
+@pytest.mark.anyio
 async def test_a_session_that_ended_between_rotation_and_update_is_not_revived() -> None:
     """The second of two operations does not store what the first one left to expire."""
     error = for_operation(UpdateError, UnknownIdError(OLD_ID))
@@ -314,7 +333,7 @@ async def test_a_session_that_ended_between_rotation_and_update_is_not_revived()
     )
 
     assert outcome == Outcome(REMOVE, None)
-    assert backend.calls == ["change_id", "update"]
+    assert backend.calls == ["create", "change_id", "update"]
 
 
 @pytest.mark.anyio
@@ -340,7 +359,7 @@ async def test_a_failed_rotation_stores_nothing() -> None:
             Decision((CHANGE_ID, UPDATE), SET), backend, session_id=OLD_ID, record=RECORD
         )
 
-    assert backend.calls == ["change_id"]
+    assert backend.calls == ["create", "change_id"]
 
 
 @pytest.mark.anyio
