@@ -19,6 +19,9 @@ NEED_311 := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or 
 # For example: make test ARGS="-k sqlite -x"
 ARGS ?=
 
+# make example: fastapi or litestar.
+SHOP ?= fastapi
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-matrix lint format types migrations-check coverage bench docs docs-serve build check-wheel clean django-check example faults
 
@@ -28,8 +31,8 @@ help: ## Say what there is
 demo: $(VENV)/.sqlite ## Show the store at work, on a SQLite file that is deleted again
 	@$(BIN)/python examples/demo.py
 
-example: $(VENV)/.example ## Open a shop on http://localhost:8000, on FastAPI, with a database in shop.db
-	$(BIN)/python -m uvicorn --app-dir examples/fastapi_shop --factory shop:create_app $(ARGS)
+example: $(VENV)/.example-$(SHOP) ## Open a shop on http://localhost:8000; SHOP=litestar opens the other one
+	$(BIN)/python -m uvicorn --app-dir examples --factory $(SHOP)_shop.shop:create_app $(ARGS)
 
 test: $(VENV)/.dev ## Run the tests on every database there is; see CONTRIBUTING.md
 	$(BIN)/python -m pytest $(ARGS)
@@ -96,15 +99,16 @@ $(VENV)/.sqlite: pyproject.toml | $(BIN)/python
 	$(BIN)/python $(PIP_INSTALL) --editable '.[sqlite]'
 	@touch $@
 
-$(VENV)/.example: pyproject.toml | $(BIN)/python
+$(VENV)/.example-%: pyproject.toml | $(BIN)/python
+	@test -d examples/$*_shop || { echo "SHOP is fastapi or litestar, not $*"; exit 1; }
 	$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	$(BIN)/python $(PIP_INSTALL) --editable '.[fastapi,sqlite]' --group example
+	$(BIN)/python $(PIP_INSTALL) --editable '.[$*,sqlite]' --group example
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	$(BIN)/python $(PIP_INSTALL) --editable '.[$(EXTRAS)]' --group dev --group docs
-	@touch $@ $(VENV)/.example $(VENV)/.sqlite
+	@touch $@ $(VENV)/.example-fastapi $(VENV)/.example-litestar $(VENV)/.sqlite
 
 $(MATRIX_VENV)/.dev: pyproject.toml | $(MATRIX_BIN)/python
 	$(MATRIX_BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'

@@ -10,21 +10,17 @@ you are out in the other.
 import asyncio
 import contextlib
 import os
-import secrets
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Annotated
 
-import pages
 from fastapi import APIRouter, Depends, FastAPI, Form, HTTPException, Request, status
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel
+from storefront import accounts, pages
 
 from sessionstore_sql import SQLSessionStore, continuously_delete_expired, migrate
 from sessionstore_sql.fastapi import SessionMiddleware, invalidate, rotate, typed_session
-
-PASSWORDS = {"ada": "lovelace", "grace": "hopper"}
-"""A shop of yours has hashes of them, in a table of users."""
 
 
 class Visit(BaseModel):
@@ -73,8 +69,7 @@ async def log_in(
     request: Request, name: Annotated[str, Form()], password: Annotated[str, Form()]
 ) -> Response:
     """Let somebody in, under a new id; the cart comes along."""
-    expected = PASSWORDS.get(name, "")
-    if not expected or not secrets.compare_digest(password.encode(), expected.encode()):
+    if not accounts.is_right(name, password):
         return HTMLResponse(pages.login(None, failed=True), status.HTTP_403_FORBIDDEN)
     rotate(request)
     request.session["user"] = name

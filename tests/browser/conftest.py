@@ -1,4 +1,4 @@
-"""A real browser, and a shop for it to visit."""
+"""A real browser, and the shops for it to visit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from tests.browser.servers import Shop, running_shop
+from tests.browser.servers import SHOPS, Shop, running_shop
 from tests.conftest import skip_unless_required
 from tests.databases import CHROMIUM
 
@@ -27,6 +27,10 @@ ARGUMENTS = [
 ]
 
 
+LIMIT = 120
+"""Seconds after which a test is given up: a browser that hangs hangs forever."""
+
+
 @pytest.fixture(scope="session")
 def chromium(request: pytest.FixtureRequest) -> str:
     """The system's Chromium; where there is none, a skip, or a failure if it is required."""
@@ -36,17 +40,25 @@ def chromium(request: pytest.FixtureRequest) -> str:
     return found
 
 
+@pytest.fixture(scope="session", params=SHOPS)
+def framework(request: pytest.FixtureRequest) -> str:
+    """What the shop is built on."""
+    return request.param  # type: ignore[no-any-return]
+
+
 @pytest.fixture(scope="session")
-def shop(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop(chromium: str, framework: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The shop as ``make example`` starts it: on localhost, without TLS."""
-    with running_shop(tmp_path_factory.mktemp("shop")) as shop:
+    with running_shop(framework, tmp_path_factory.mktemp("shop")) as shop:
         yield shop
 
 
 @pytest.fixture(scope="session")
-def tls_shop(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def tls_shop(
+    chromium: str, framework: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shop]:
     """The shop as it is deployed: on a domain, over HTTPS."""
-    with running_shop(tmp_path_factory.mktemp("tls"), with_tls=True) as shop:
+    with running_shop(framework, tmp_path_factory.mktemp("tls"), with_tls=True) as shop:
         yield shop
 
 
@@ -77,8 +89,9 @@ def other_jar(browser: Browser) -> BrowserContext:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark these tests, and only these: pytest hands over all there are."""
+    """Mark and limit these tests, and only these: pytest hands over all there are."""
     folder = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(folder):
             item.add_marker("browser")
+            item.add_marker(pytest.mark.timeout(LIMIT))

@@ -1,4 +1,4 @@
-"""The shop of ``examples/fastapi_shop``, started as ``make example`` starts it."""
+"""The shops of ``examples``, started as ``make example`` starts them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from datetime import timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+SHOPS = ("fastapi", "litestar")
 SECONDS = 60
-"""The longest that a server may take to start."""
+"""The longest that a server may take to start, or to stop."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,18 @@ class Shop:
 
 
 @contextmanager
-def running_shop(folder: Path, *, with_tls: bool = False) -> Iterator[Shop]:
-    """Give a shop with an empty database in ``folder``, and stop it after."""
+def running_shop(framework: str, folder: Path, *, with_tls: bool = False) -> Iterator[Shop]:
+    """Give a shop with an empty database in ``folder``, and stop it after.
+
+    Left to itself, uvicorn stops when its last request is answered: never, where a browser that
+    hangs holds one open.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     database = folder / "shop.db"
-    command = [sys.executable, "-m", "uvicorn", "--app-dir", "examples/fastapi_shop"]
-    command += ["--factory", "shop:create_app", "--port", str(port)]
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", "examples"]
+    command += ["--factory", f"{framework}_shop.shop:create_app", "--port", str(port)]
+    command += ["--timeout-graceful-shutdown", "5"]
     if with_tls:
         command += _certificate(folder)
     log = folder / "server.log"
@@ -76,7 +82,16 @@ def running_shop(folder: Path, *, with_tls: bool = False) -> Iterator[Shop]:
             _await_port(port, server, log)
             yield Shop(port, "https" if with_tls else "http", database)
         finally:
-            server.terminate()
+            _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        raise
 
 
 def _await_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None:

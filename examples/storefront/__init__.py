@@ -1,0 +1,1 @@
+"""What the shops beside it share: their goods and pages, and who may come in."""
