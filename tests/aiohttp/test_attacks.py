@@ -273,6 +273,29 @@ async def test_a_write_beside_a_logout_does_not_revive(store: SQLSessionStore) -
         assert (await first.get("/show")).json == {}
 
 
+async def test_a_write_that_loses_to_a_logout_removes_the_cookie(store: SQLSessionStore) -> None:
+    """Its answer goes out, and what it stored is dropped."""
+    under_way, logged_out = asyncio.Event(), asyncio.Event()
+
+    async def write_late(request: web.Request) -> web.Response:
+        (await get_session(request))["late"] = "yes"
+        under_way.set()
+        await logged_out.wait()
+        return web.Response()
+
+    async with browser(application(store, write_late)) as client:
+        await client.get("/login?user=ada")
+        late = asyncio.create_task(client.get("/write_late"))
+        await under_way.wait()
+        await client.get("/logout")
+        logged_out.set()
+        answer = await late
+
+    assert answer.status == 200
+    assert "Max-Age=0" in (answer.set_cookie or "")
+    assert await count(store) == 0
+
+
 async def test_anonymous_requests_at_once_get_sessions_of_their_own(
     store: SQLSessionStore,
 ) -> None:

@@ -160,19 +160,20 @@ async def test_what_is_no_id_is_not_looked_for(store: SQLSessionStore, value: by
     assert recorded.calls == []
 
 
-async def test_of_two_cookies_none_is_taken(store: SQLSessionStore) -> None:
+@pytest.mark.parametrize("as_headers", [False, True], ids=["one header", "two headers"])
+async def test_of_two_cookies_none_is_taken(store: SQLSessionStore, as_headers: bool) -> None:
     """Tossing: which of them another host or path has planted cannot be told."""
     app = application(store)
     async with browser(app) as attacker, browser(app) as victim:
         await attacker.get("/put?name=eve")
         await victim.get("/put?name=ada")
-        both = [
-            b"; ".join([cookie_of(attacker), cookie_of(victim)]),
-            b"; ".join([cookie_of(victim), cookie_of(attacker)]),
-        ]
+        both = [cookie_of(attacker), cookie_of(victim)]
 
-    for header in both:
-        assert (await with_cookies(store, header, "/show")).json() == {}
+    async with browser(app) as client:
+        for order in (both, both[::-1]):
+            cookies = order if as_headers else [b"; ".join(order)]
+            response = await client.get("/show", headers=[(b"cookie", each) for each in cookies])
+            assert response.json() == {}
 
 
 @pytest.mark.parametrize("blank", [b"\xa0", b"\x85", b"\x1f", b"\x0c"])
@@ -265,6 +266,29 @@ async def test_a_write_beside_a_logout_does_not_revive(store: SQLSessionStore) -
 
     assert {response.status_code for response in responses} == {200}
     assert (await with_cookies(store, copied[0][1], "/show")).json() == {}
+
+
+async def test_a_write_that_loses_to_a_logout_removes_the_cookie(store: SQLSessionStore) -> None:
+    """Its answer goes out, and what it stored is dropped."""
+    under_way, logged_out = asyncio.Event(), asyncio.Event()
+
+    @get("/write-late")
+    async def write_late(request: AnyRequest) -> None:
+        request.session["late"] = True
+        under_way.set()
+        await logged_out.wait()
+
+    async with browser(application(store, write_late)) as client:
+        await client.get("/login?user=ada")
+        late = asyncio.create_task(client.get("/write-late"))
+        await under_way.wait()
+        await client.get("/logout")
+        logged_out.set()
+        response = await late
+
+    assert response.status_code == 200
+    assert "Max-Age=0" in response.headers["set-cookie"]
+    assert await count(store) == 0
 
 
 async def test_anonymous_requests_at_once_get_sessions_of_their_own(
