@@ -31,7 +31,7 @@ help: ## Say what there is
 demo: $(VENV)/.sqlite ## Show the store at work, on a SQLite file that is deleted again
 	@$(BIN)/python examples/demo.py
 
-example: $(VENV)/.example-$(SHOP) ## Open a shop on http://localhost:8000; SHOP=litestar opens the other one
+example: $(VENV)/.example-$(SHOP) ## Open a shop on http://localhost:8000, on FastAPI; on Litestar with SHOP=litestar
 	$(BIN)/python -m uvicorn --app-dir examples --factory $(SHOP)_shop.shop:create_app $(ARGS)
 
 test: $(VENV)/.dev ## Run the tests on every database there is; see CONTRIBUTING.md
