@@ -123,6 +123,23 @@ def test_a_planted_session_is_left_behind(
     expect_logged_out(attacker)
 
 
+def test_who_clicks_twice_is_logged_in(jar: BrowserContext, shop: Shop) -> None:
+    """Of logins at once one rotates the id; no other's answer takes the new cookie away."""
+    page = jar.new_page()
+    add_tea(page, shop)
+
+    page.evaluate(
+        """() => {
+          const body = new URLSearchParams({name: "ada", password: "lovelace"});
+          const login = () => fetch("/login", {method: "POST", body, redirect: "manual"});
+          return Promise.all(Array.from({length: 6}, login)).then(() => null);
+        }"""
+    )
+
+    page.goto(shop.url("/account"))
+    expect(page.locator("body")).to_contain_text("This is ada's account.")
+
+
 def test_a_logout_counts_in_every_tab(jar: BrowserContext, shop: Shop) -> None:
     """Who logs out in one tab is out in the other, and has neither cookie nor cart left."""
     one, other = jar.new_page(), jar.new_page()
