@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionstore_sql.dialects import Dialect, dialect_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+_MAX_PORT = 65_535
 
 _SPELLINGS = {"postgres": "postgresql"}
 
@@ -35,8 +37,8 @@ def normalise_url(url: str | URL) -> URL:
 
     Raises:
         TypeError: ``url`` is neither text nor a SQLAlchemy ``URL``.
-        ValueError: It cannot be parsed, or names a database or a driver that is not supported.
-            The message shows neither password nor query.
+        ValueError: It cannot be parsed, has a part that the driver cannot take, or names a database
+            or a driver that is not supported. The message shows neither password nor query.
     """
     parsed = _parse(url)
     backend, _, driver = parsed.drivername.partition("+")
@@ -45,7 +47,9 @@ def normalise_url(url: str | URL) -> URL:
     if driver and driver not in drivers:
         known = ", ".join(f"{backend}+{name}" for name in drivers)
         raise ValueError(f"the driver {driver!r} is not supported; these are: {known}")
-    return parsed.set(drivername=f"{backend}+{driver or next(iter(drivers))}")
+    normalised = parsed.set(drivername=f"{backend}+{driver or next(iter(drivers))}")
+    _require_usable(normalised)
+    return normalised
 
 
 def create_engine(url: str | URL, options: Mapping[str, Any] | None = None) -> AsyncEngine:
@@ -58,13 +62,15 @@ def create_engine(url: str | URL, options: Mapping[str, Any] | None = None) -> A
         options: For ``create_async_engine``, over ours; its ``connect_args`` are merged.
 
     Raises:
-        TypeError, ValueError: As ``normalise_url``.
+        TypeError, ValueError: As ``normalise_url``, or for ``options`` that cannot be.
         ModuleNotFoundError: The driver is not installed; the message says which extra brings it.
     """
     url = normalise_url(url)
     dialect = dialect_named(url.get_backend_name())
     tuned: dict[str, Any] = {**_TUNING, "url": url, **dialect.engine_options(url)}
     given = dict(options or {})
+    if "url" in given:
+        raise ValueError("the URL is not one of the engine_options")
     connect_args = {
         name: value
         for name, value in tuned["connect_args"].items()
@@ -74,7 +80,7 @@ def create_engine(url: str | URL, options: Mapping[str, Any] | None = None) -> A
     if "poolclass" in given:
         tuned = {name: value for name, value in tuned.items() if not _is_pool_option(name)}
     with extra_named(url):
-        engine = create_async_engine(**{**tuned, **given})
+        engine = _made({**tuned, **given})
     dialect.prepare_engine(engine.sync_engine)
     return engine
 
@@ -117,6 +123,37 @@ def _parse(url: str | URL) -> URL:
     except (ArgumentError, ValueError):
         pass  # their messages show the URL, password and all
     raise ValueError("the database URL cannot be parsed; it reads like postgresql://host/database")
+
+
+def _require_usable(url: URL) -> None:
+    """Have the dialect take ``url`` apart, as it would for the first connection."""
+    # Not left to the driver: it shows the port, or fails with an OverflowError.
+    if url.port is not None and not 0 <= url.port <= _MAX_PORT:
+        raise ValueError(f"the port in the database URL is at most {_MAX_PORT}")
+    try:
+        # As SQLAlchemy does it: what names a plugin is not for the driver.
+        url.get_dialect()().create_connect_args(url.difference_update_query(["plugin"]))
+    except ModuleNotFoundError:
+        return  # no driver, which is told when one is needed
+    except Exception:  # noqa: BLE001, S110  # each shows parts of the URL in its own way
+        pass
+    else:
+        return
+    raise ValueError(
+        f"the database URL has a part that {url.drivername} cannot take: look at its host, its "
+        "port and what follows the question mark"
+    )
+
+
+def _made(options: dict[str, Any]) -> AsyncEngine:
+    """Return the engine; what SQLAlchemy cannot take is a ``ValueError``, without its own."""
+    try:
+        return create_async_engine(**options)
+    except NoSuchModuleError:
+        message = "the URL or an option names a plugin of SQLAlchemy's that is not installed"
+    except ArgumentError as error:
+        message = str(error)  # about the options: the URL is known to be usable
+    raise ValueError(message)
 
 
 def _is_pool_option(name: str) -> bool:

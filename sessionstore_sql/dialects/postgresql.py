@@ -138,7 +138,7 @@ def _redact(message: str) -> str:
 def _engine_options(url: URL) -> dict[str, Any]:
     timeouts = {"lock_timeout": _LOCK_TIMEOUT_MS, "statement_timeout": _STATEMENT_TIMEOUT_MS}
     if url.get_driver_name() == "psycopg":
-        given = url.query.get("options", "")
+        given = " ".join(url.normalized_query.get("options", ()))
         ours = " ".join(f"-c {name}={value}" for name, value in timeouts.items())
         connect_args: dict[str, Any] = {
             "connect_timeout": _CONNECT_TIMEOUT_S,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sqlite3
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 
 from sessionstore_sql import SQLSessionStore
 from sessionstore_sql.engines import create_engine, dialect_of, normalise_url
@@ -100,6 +101,59 @@ def test_what_cannot_be_parsed_is_not_shown(given: str) -> None:
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "sqlite://secret/x.db",
+        "sqlite://localhost/x.db?key=secret",
+        "sqlite:///x.db?timeout=secret",
+        "mysql://u:secret@host/db?connect_timeout=secret",
+        "mysql+asyncmy://host/db?connect_timeout=secret",
+        "postgresql://host/db?prepared_statement_cache_size=secret",
+        "postgresql://u:secret@host/db?host=a:1&host=b,secret",
+        "postgresql+psycopg://u:secret@host/db?host=a&host=b&port=1,secret",
+        "postgresql://u:secret@host:65536/db",
+        "postgresql://u:secret@host:99999999999999999999/db",
+    ],
+)
+@pytest.mark.parametrize("make", [normalise_url, SQLSessionStore])
+def test_what_the_driver_cannot_take_is_not_shown(given: str, make: Callable[..., Any]) -> None:
+    """It is a value error at once, and the driver's own, which shows it, is not chained."""
+    with pytest.raises(ValueError, match="the database URL") as caught:
+        make(given)
+
+    assert type(caught.value) is ValueError
+    assert "secret" not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "message"),
+    [
+        ("postgresql://host/db?plugin=secret", {}, "plugin"),
+        ("sqlite://", {"plugins": ["secret"]}, "plugin"),
+        ("sqlite://", {"poolclass": QueuePool}, "QueuePool"),
+        ("sqlite://", {"url": "sqlite+aiosqlite:///secret"}, "the URL is not one"),
+    ],
+)
+def test_options_that_cannot_be_are_value_errors(
+    url: str, options: dict[str, Any], message: str
+) -> None:
+    """Not SQLAlchemy's, which few callers would think of."""
+    with pytest.raises(ValueError, match=message) as caught:
+        SQLSessionStore(url, engine_options=options)
+
+    assert "secret" not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+def test_a_url_can_be_read_without_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script for another machine needs none, and what is missing is told by what needs it."""
+    monkeypatch.setitem(sys.modules, "pymysql.constants", None)
+
+    assert normalise_url("mysql://host/db").drivername == "mysql+aiomysql"
+
+
 @pytest.mark.parametrize("given", [None, 1, b"sqlite://", Path("file.db")])
 def test_anything_else_is_no_database(given: Any) -> None:
     """A type error naming the type."""
@@ -143,9 +197,12 @@ def test_psycopg_has_timeouts_on_every_wait() -> None:
     assert arguments["options"] == "-c lock_timeout=3000 -c statement_timeout=10000"
 
 
-def test_psycopgs_options_of_the_url_are_kept() -> None:
+@pytest.mark.parametrize("between", ["%20", "&options="])
+def test_psycopgs_options_of_the_url_are_kept(between: str) -> None:
     """They come after ours, so the server takes theirs where both set the same."""
-    url = "postgresql+psycopg://host/db?options=-c%20lock_timeout%3D7%20-c%20search_path%3Down"
+    url = (
+        f"postgresql+psycopg://host/db?options=-c%20lock_timeout%3D7{between}-c%20search_path%3Down"
+    )
 
     arguments = connect_args(create_engine(url))
 
