@@ -20,15 +20,17 @@ from alembic import context
 
 from sessionstore_sql import migrate
 from sessionstore_sql.engines import normalise_url
-from sessionstore_sql.schema import DEFAULT_TABLE
+from sessionstore_sql.schema import DEFAULT_TABLE, require_names
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
 config = context.config
 arguments = context.get_x_argument(as_dictionary=True)
-table: str = config.attributes.get("table") or arguments.get("table") or DEFAULT_TABLE
-schema: str | None = config.attributes.get("schema") or arguments.get("schema") or None
+table, schema = require_names(
+    config.attributes.get("table") or arguments.get("table") or DEFAULT_TABLE,
+    config.attributes.get("schema") or arguments.get("schema") or None,
+)
 config.attributes.update(table=table, schema=schema)  # the revisions look there
 
 

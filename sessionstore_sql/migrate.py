@@ -48,7 +48,12 @@ from sqlalchemy.pool import NullPool
 from sessionstore_sql.dialects import dialect_named
 from sessionstore_sql.engines import extra_named, normalise_url
 from sessionstore_sql.errors import SessionStoreError
-from sessionstore_sql.schema import DEFAULT_TABLE, session_table, version_table_name
+from sessionstore_sql.schema import (
+    DEFAULT_TABLE,
+    require_names,
+    session_table,
+    version_table_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -91,7 +96,7 @@ async def upgrade(
             do); but MySQL and MariaDB can't do that, and what the transaction held is committed
             at once. Where none is open, the migration commits what it does.
         revision: Where to go, as Alembic names it.
-        table: The name of the table. Any text; it is quoted.
+        table: The name of the table. Nearly any text, as it is quoted.
         schema: The schema it is in, which must exist; ``None`` for the connection's own.
 
     Raises:
@@ -133,7 +138,7 @@ async def current(
     Raises:
         Exception: As ``upgrade``.
     """
-    _require_names(table, schema)
+    table, schema = require_names(table, schema)
     async with connect(target) as connection:
         return await connection.run_sync(_current, table, schema)
 
@@ -148,7 +153,7 @@ async def check(target: Target, *, table: str = DEFAULT_TABLE, schema: str | Non
             a column or an index was changed by hand. The message says what, and what to do.
         Exception: As ``upgrade``.
     """
-    _require_names(table, schema)
+    table, schema = require_names(table, schema)
     async with connect(target) as connection:
         await connection.run_sync(_check, table, schema)
 
@@ -180,6 +185,7 @@ def exclude_session_tables(
         table: The name of the table.
         schema: The schema it is in.
     """
+    table, schema = require_names(table, schema)
     ours = {table, version_table_name(table)}
     # Alembic says None for the connection's own schema, which the host may have named.
     schemas = {None, schema}
@@ -290,7 +296,7 @@ async def _run(
     table: str,
     schema: str | None,
 ) -> None:
-    _require_names(table, schema)
+    table, schema = require_names(table, schema)
     async with (
         connect(target) as connection,
         # In this order: who waits in the queue doesn't keep the rest of the process from Alembic.
@@ -393,7 +399,3 @@ def _locking() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _require_names(table: str, schema: str | None) -> None:
-    session_table(table, schema=schema)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -48,19 +49,48 @@ def version_table_name(table: str) -> str:
 
 
 def require_name(value: object, what: str) -> str:
-    """Return ``value`` if it can name a table or a schema; any text does, as names are quoted.
+    """Return ``value`` if it can name a table or a schema, as plain text, which is always quoted.
+
+    Nearly any text can. The same names are refused whatever the database, so that none has to be
+    changed for the next one.
 
     Raises:
         TypeError: It is not a ``str``.
-        ValueError: It is empty, longer than 48 bytes, or holds a NUL or a lone surrogate.
+        ValueError: It is empty, longer than 48 bytes, ends in a blank, or holds a control
+            character, a line break, a lone surrogate, a character beyond U+FFFF, ``%(`` or
+            ``__[``.
     """
     if not isinstance(value, str):
         raise TypeError(f"the {what} name is a str, not {type(value).__name__}")
-    if not value or "\0" in value or len(value.encode(errors="replace")) > MAX_NAME_BYTES:
-        raise ValueError(f"the {what} name has 1 to {MAX_NAME_BYTES} bytes and no NUL")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError(f"the {what} name must be encodable as UTF-8")
-    return value
+    # Plain: SQLAlchemy's quoted_name is a str that can forbid the quotes.
+    name = str.__str__(value)
+    if not name or len(name.encode(errors="replace")) > MAX_NAME_BYTES:
+        raise ValueError(f"the {what} name has 1 to {MAX_NAME_BYTES} bytes")
+    if fault := _fault_of(name):
+        raise ValueError(f"the {what} name cannot {fault}")
+    return name
+
+
+def require_names(table: object, schema: object) -> tuple[str, str | None]:
+    """Return the names of a table and its schema, if it has one, as ``require_name`` does."""
+    return require_name(table, "table"), None if schema is None else require_name(schema, "schema")
+
+
+def _fault_of(name: str) -> str | None:
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        return "hold a lone surrogate, which UTF-8 cannot encode"
+    # MySQL 9.7 and MariaDB 11.8 make one and the same ? of each in their catalogues.
+    if any(character > "\uffff" for character in name):
+        return "hold a character beyond U+FFFF, such as an emoji"
+    # SQLAlchemy reads what MySQL tells of a table line by line.
+    if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in name):
+        return "hold a control character or a line break"
+    if name.endswith(" "):
+        return "end in a blank, which MySQL refuses"
+    # SQLAlchemy's own marks for parameters, which it looks for in the finished statement.
+    if mark := next((each for each in ("%(", "__[") if each in name), None):
+        return f"hold {mark}, which SQLAlchemy takes for a parameter"
+    return None
 
 
 def session_table(
@@ -73,9 +103,7 @@ def session_table(
         schema: The schema it is in; ``None`` for the connection's own.
         metadata: Where to add it, for a host whose own Alembic owns the table.
     """
-    require_name(table, "table")
-    if schema is not None:
-        require_name(schema, "schema")
+    table, schema = require_names(table, schema)
     sessions = Table(
         table,
         MetaData() if metadata is None else metadata,

@@ -90,7 +90,7 @@ def database_url(value: str) -> URL:
 
 
 def table_name(value: str) -> str:
-    """Return the name of a table: any text that a database takes, as it is quoted."""
+    """Return the name of a table: nearly any text, as it is quoted."""
     return _name(value, "table")
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 ODD_NAMES = [
     'Upper "Quoted"',
-    "50%s of %(it)s 100%",
+    "50%s of (it)s 100%",
     "it's; -- a:name",
     "back`tick",
     "Zürich",

@@ -261,6 +261,8 @@ async def test_an_unknown_revision_is_refused(url: URL, table: str) -> None:
         ("x" * 49, None, ValueError),
         (1, None, TypeError),
         ("t", "", ValueError),
+        ("%(key)s", None, ValueError),
+        ("t", "a\nb", ValueError),
     ],
 )
 async def test_impossible_names_are_refused(

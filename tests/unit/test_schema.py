@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import MetaData, create_mock_engine, make_url
 from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.sql import quoted_name
 
 from sessionstore_sql import SessionId
 from sessionstore_sql.schema import (
@@ -127,16 +128,24 @@ def test_odd_names_are_quoted(database: str, name: str) -> None:
     assert create.replace("%%", "%").startswith(f"CREATE TABLE {identifier} (")
 
 
-@pytest.mark.parametrize("value", ["a", "x" * 48, "é" * 24, "😀" * 12, *ODD_NAMES])
-def test_any_text_of_48_bytes_is_a_name(value: str) -> None:
+@pytest.mark.parametrize("value", ["a", "x" * 48, "é" * 24, "\uffff" * 16, *ODD_NAMES])
+def test_nearly_any_text_of_48_bytes_is_a_name(value: str) -> None:
     """It is returned as it is."""
     assert require_name(value, "table") == value
     assert session_table(value).name == value
 
 
-@pytest.mark.parametrize("value", ["", "x" * 49, "é" * 25, "a\0b", "\ud800", "a\udfffb"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "x" * 49, "é" * 25, "\ud800", "a\udfffb"),
+        *("a\0b", "a\nb", "a\tb", "a\x1bb", "a\x85b", "a\u2028b", "a\u2029b"),
+        *("😀" * 12, "a\U00010000", "a "),
+        *("%(key)s", "%%(key)s", "a%(", "__[POSTCOMPILE_key]"),
+    ],
+)
 def test_other_texts_are_no_names(value: str) -> None:
-    """Empty, too long, with a NUL or not encodable: for the table and the schema alike."""
+    """For the table and the schema alike: what some database, or SQLAlchemy, would alter."""
     with pytest.raises(ValueError, match="table name"):
         session_table(value)
     with pytest.raises(ValueError, match="schema name"):
@@ -198,3 +207,16 @@ def test_a_percent_sign_is_doubled_once() -> None:
 
     assert len(statements) == 3
     assert ['"per%%cent"' in statement for statement in statements] == [True] * 3
+
+
+@pytest.mark.parametrize("database", COLUMNS)
+def test_no_name_goes_without_its_quotes(database: str) -> None:
+    """Not even one of SQLAlchemy's own kind, which says that it is to be pasted."""
+    pasted = quoted_name("a; DROP TABLE b", quote=False)
+
+    create, *_ = ddl(database, table=pasted, schema=pasted)
+
+    quote = QUOTES[database]
+    identifier = f"{quote}a; DROP TABLE b{quote}"
+    assert create.startswith(f"CREATE TABLE {identifier}.{identifier} (")
+    assert type(require_name(pasted, "table")) is str
