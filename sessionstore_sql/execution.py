@@ -59,7 +59,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 _LONGEST_TURN = 1.0
 """Seconds that a writer waits for those of its own process before it tries all the same."""
 
-_CONNECT_S = 12
+CONNECT_TIMEOUT_S = 12
 """Seconds that it may take to connect, once there is room in the pool. The drivers' own timeouts
 are shorter, but those of aiomysql and asyncmy end with the TCP handshake."""
 
@@ -223,7 +223,7 @@ class _Attempt(Generic[Result]):
         engine, answer_timeout_s = self._executor.engine, self._executor.answer_timeout_s
         if answer_timeout_s is not None:
             queue = engine.pool.timeout() if isinstance(engine.pool, QueuePool) else 0
-            _reschedule(timeout, queue + _CONNECT_S)
+            _reschedule(timeout, queue + CONNECT_TIMEOUT_S)
         with engine.sync_engine.connect() as connection:
             self._sent = True
             if answer_timeout_s is not None:

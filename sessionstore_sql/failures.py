@@ -55,8 +55,9 @@ def database_error(
     message = _first_line(error)
     if failure is Failure.SCHEMA_MISSING:
         message = (
-            f"the table {table!r} is missing or outdated: run `alembic upgrade head`, or await "
-            f"sessionstore_sql.migrate.upgrade(..), for a table of this name ({message})"
+            f"the table {table!r} is missing or outdated: run `sessionstore-sql upgrade`, or "
+            "`alembic upgrade head`, or await sessionstore_sql.migrate.upgrade(..), for a table of "
+            f"this name ({message})"
         )
     result = DatabaseError(
         message,

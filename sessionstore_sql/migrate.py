@@ -1,7 +1,8 @@
 """The migrations from Python: inside a running event loop, and from an installed package.
 
-From a shell, ``alembic upgrade head`` does the same in a checkout; anywhere else it needs an
-alembic.ini of two lines, ``[alembic]`` and ``script_location = sessionstore_sql:migrations``.
+From a shell, ``sessionstore-sql upgrade`` does the same, with the extra ``cli``; so does ``alembic
+upgrade head`` in a checkout, while anywhere else it needs an alembic.ini of two lines,
+``[alembic]`` and ``script_location = sessionstore_sql:migrations``.
 
 Beside the host's own Alembic, nothing gets in the way of anything: the revision is noted in a
 table of our own, ``<table>_version``. The host's env.py should only keep ``--autogenerate`` from
@@ -31,7 +32,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import threading
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,12 +43,15 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, MetaData
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from sessionstore_sql.dialects import dialect_named
 from sessionstore_sql.engines import extra_named, normalise_url
 from sessionstore_sql.errors import SessionStoreError
+from sessionstore_sql.execution import CONNECT_TIMEOUT_S
+from sessionstore_sql.failures import redact
 from sessionstore_sql.schema import (
     DEFAULT_TABLE,
     require_names,
@@ -91,10 +95,11 @@ async def upgrade(
     Args:
         target: An engine: a connection of its pool is used, whose timeouts are lifted for the
             time of the migration. A URL, as for ``SQLSessionStore``: an engine is made and
-            disposed. A connection: where a transaction is open on it, the migration is part of
-            it, for you to commit (and, on PostgreSQL and SQLite, other upgrades wait until you
-            do); but MySQL and MariaDB can't do that, and what the transaction held is committed
-            at once. Where none is open, the migration commits what it does.
+            disposed, and a server that doesn't answer is given up after 12 seconds. A connection:
+            where a transaction is open on it, the migration is part of it, for you to commit
+            (and, on PostgreSQL and SQLite, other upgrades wait until you do); but MySQL and
+            MariaDB can't do that, and what the transaction held is committed at once. Where none
+            is open, the migration commits what it does.
         revision: Where to go, as Alembic names it.
         table: The name of the table. Nearly any text, as it is quoted.
         schema: The schema it is in, which must exist; ``None`` for the connection's own.
@@ -243,9 +248,25 @@ async def connect(target: Target) -> AsyncIterator[AsyncConnection]:
 
     Raises:
         TypeError, ValueError: As ``upgrade``.
+        sqlalchemy.exc.SQLAlchemyError, OSError: Of the database, in the context too: without the
+            bound values and the password that drivers keep in their errors.
     """
+    if isinstance(target, AsyncEngine | AsyncConnection):
+        dialect = dialect_named(target.dialect.name)
+    else:
+        target = require_lasting(normalise_url(target))
+        dialect = dialect_named(target.get_backend_name())
+    try:
+        async with _connected(target) as connection:
+            yield connection
+    except (SQLAlchemyError, OSError) as error:
+        redact(error, dialect)
+        raise
+
+
+@asynccontextmanager
+async def _connected(target: AsyncEngine | AsyncConnection | URL) -> AsyncIterator[AsyncConnection]:
     if isinstance(target, AsyncConnection):
-        dialect_named(target.dialect.name)
         begun = target.in_transaction()
         try:
             yield target
@@ -253,19 +274,18 @@ async def connect(target: Target) -> AsyncIterator[AsyncConnection]:
             if not begun and target.in_transaction():
                 await target.rollback()
     elif isinstance(target, AsyncEngine):
-        dialect_named(target.dialect.name)
         async with target.connect() as connection:
             yield connection
     else:
-        # Not the store's own engine: its timeouts are for sessions, not for DDL.
-        url = require_lasting(normalise_url(target))
-        with extra_named(url):
-            engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True)
-        try:
-            async with engine.connect() as connection:
-                yield connection
-        finally:
-            await engine.dispose()
+        # Not the store's own engine: its timeouts are for sessions, not for DDL. But as there, a
+        # server that says nothing is not waited for.
+        with extra_named(target):
+            engine = create_async_engine(target, poolclass=NullPool, hide_parameters=True)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(engine.dispose)
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                connection = await stack.enter_async_context(engine.connect())
+            yield connection
 
 
 def require_lasting(url: URL) -> URL:
@@ -358,7 +378,10 @@ def _check(connection: Connection, table: str, schema: str | None) -> None:
     context = _context(connection, table, schema)
     revision = context.get_current_revision()
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    advice = "run `alembic upgrade head`, or await sessionstore_sql.migrate.upgrade(..)"
+    advice = (
+        "run `sessionstore-sql upgrade`, or `alembic upgrade head`, or await "
+        "sessionstore_sql.migrate.upgrade(..)"
+    )
     if revision != head:
         raise MigrationError(
             f"the table {table!r} is at revision {revision or 'base'}, and this version of "

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import sys
 from argparse import Namespace
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -28,14 +26,11 @@ from sessionstore_sql.command_line.output import Output
 from sessionstore_sql.dialects import DATABASES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from sessionstore_sql.command_line.interruption import Interruption
     from sessionstore_sql.command_line.options import Names, Place
 
-_CONNECT_TIMEOUT_S = 10
 _BASE = "base"
 
 
@@ -51,7 +46,7 @@ def upgrade(place: Place, revision: str) -> ExitCode:
 
     async def work(_: Interruption) -> ExitCode:
         with failures_explained(place):
-            async with _connection(place) as connection:
+            async with migrate.connect(place.url) as connection:
                 before = await migrate.current(connection, **place.names)
                 await migrate.upgrade(connection, revision, **place.names)
                 after = await migrate.current(connection, **place.names)
@@ -86,7 +81,7 @@ def downgrade(place: Place, revision: str, yes: bool) -> ExitCode:
     async def work(_: Interruption) -> ExitCode:
         require_database(place)
         with failures_explained(place):
-            async with _connection(place) as connection:
+            async with migrate.connect(place.url) as connection:
                 before = await migrate.current(connection, **place.names)
                 await migrate.downgrade(connection, revision, **place.names)
                 after = await migrate.current(connection, **place.names)
@@ -104,7 +99,7 @@ def current(place: Place) -> ExitCode:
     async def work(_: Interruption) -> ExitCode:
         require_database(place)
         with failures_explained(place):
-            async with _connection(place) as connection:
+            async with migrate.connect(place.url) as connection:
                 revision = await migrate.current(connection, **place.names)
         Output().say(_shown(revision))
         return ExitCode.DONE
@@ -124,7 +119,7 @@ def check(place: Place) -> ExitCode:
     async def work(_: Interruption) -> ExitCode:
         require_database(place)
         with failures_explained(place):
-            async with _connection(place) as connection:
+            async with migrate.connect(place.url) as connection:
                 revision = await migrate.current(connection, **place.names)
                 _require_head(place, revision)
                 await _require_no_difference(connection, place)
@@ -166,15 +161,6 @@ def sql(database: str, revision: str, start: str | None, downgrade: bool, names:
         raise click.UsageError(str(error)) from error
     Output().write(script.getvalue())
     return ExitCode.DONE
-
-
-@asynccontextmanager
-async def _connection(place: Place) -> AsyncIterator[AsyncConnection]:
-    """Give a connection for a migration, which may take its time, but not to be connected."""
-    async with AsyncExitStack() as stack:
-        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            connection = await stack.enter_async_context(migrate.connect(place.url))
-        yield connection
 
 
 def _require_head(place: Place, revision: str | None) -> None:

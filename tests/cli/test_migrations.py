@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from sessionstore_sql import migrate
-from sessionstore_sql.command_line import migrations
 from tests.cli.running import ROOT, Command, Ended, process, shown
 from tests.cli.terminals import in_terminal
 from tests.databases import DATABASES
@@ -172,7 +171,7 @@ def test_a_silent_server_is_away(
     drivername: str, name: str, silent_port: int, local: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No command waits for ever to be connected."""
-    monkeypatch.setattr(migrations, "_CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(migrate, "CONNECT_TIMEOUT_S", 0.2)
 
     ended = local.run(name, "--url", f"{drivername}://somebody@127.0.0.1:{silent_port}/none")
 

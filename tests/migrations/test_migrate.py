@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.util import CommandError
 from sqlalchemy import URL, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionstore_sql import DatabaseError, SessionId, SessionRecord, SQLSessionStore, migrate
 from sessionstore_sql.schema import session_table
+from tests.leaks import shows
 from tests.migrations.databases import ODD_NAMES, description, execute, tables_at
 
 pytestmark = pytest.mark.anyio
@@ -74,7 +79,9 @@ async def test_downgrade_drops_the_table_and_upgrade_makes_it_again(url: URL, ta
 async def test_a_store_without_its_table_names_the_command(url: URL, table: str) -> None:
     """Who forgot to migrate learns it, and how, from the first operation."""
     async with SQLSessionStore(url, table=table) as store:
-        with pytest.raises(DatabaseError, match="alembic upgrade head"):
+        with pytest.raises(
+            DatabaseError, match=r"sessionstore-sql upgrade.*alembic upgrade head.*migrate\.upgrade"
+        ):
             await store.load(SessionId.generate())
 
 
@@ -214,7 +221,8 @@ async def test_several_stores_live_in_one_database(url: URL, table: str) -> None
 async def test_check_names_a_table_that_was_never_made(url: URL, table: str) -> None:
     """The error says which table, where it is, where it should be, and how to get there."""
     with pytest.raises(
-        migrate.MigrationError, match=f"{table}.* at revision base.*{HEAD}.*alembic upgrade head"
+        migrate.MigrationError,
+        match=f"{table}.* at revision base.*{HEAD}.*sessionstore-sql upgrade.*alembic upgrade head",
     ):
         await migrate.check(url, table=table)
 
@@ -379,3 +387,36 @@ async def test_script_location_is_an_alembic_environment() -> None:
 
     assert (location / "env.py").is_file()
     assert (location / "versions").is_dir()
+
+
+@pytest.mark.parametrize("attempt", [migrate.upgrade, migrate.current, migrate.check])
+async def test_an_error_of_the_database_keeps_no_password(url: URL, attempt: Any) -> None:
+    """Neither in what is said nor in what hangs on it, such as psycopg's connection."""
+    if url.get_backend_name() == "sqlite":
+        pytest.skip("a file has no password")
+    refused = url.set(username="nobody", password="hunter2", database="nowhere")
+
+    with pytest.raises((SQLAlchemyError, OSError)) as caught:
+        await attempt(refused)
+
+    assert not shows(caught.value, "hunter2")
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("attempt", [migrate.upgrade, migrate.current, migrate.check])
+async def test_a_silent_server_is_given_up(
+    url: URL, attempt: Any, silent_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a store gives it up: nobody waits for ever to be connected."""
+    if url.get_backend_name() == "sqlite":
+        pytest.skip("a file answers")
+    monkeypatch.setattr(migrate, "CONNECT_TIMEOUT_S", 0.2)
+
+    with pytest.raises(TimeoutError):
+        await attempt(url.set(host="127.0.0.1", port=silent_port))

@@ -268,7 +268,7 @@ async def test_a_server_that_is_silent_from_the_start_is_given_up(
     poolclass: type[NullPool] | None,
 ) -> None:
     """Nothing was sent, so nothing is unknown."""
-    monkeypatch.setattr("sessionstore_sql.execution._CONNECT_S", 0.01)
+    monkeypatch.setattr("sessionstore_sql.execution.CONNECT_TIMEOUT_S", 0.01)
     options: dict[str, Any] = {"poolclass": poolclass} if poolclass else {"pool_timeout": 0}
     engine = create_engine(f"sqlite:///{tmp_path / 'file.db'}", options)
     event.listen(engine.sync_engine, "do_connect", wait_for_ever)

@@ -331,7 +331,7 @@ def test_the_error_to_raise_says_what_the_failure_means(
     assert result.transient == (failure in TRANSIENT)
     assert not result.outcome_unknown
     if failure is Failure.SCHEMA_MISSING:
-        assert str(result).startswith("the table 'odd table' is missing or outdated: run `alembic")
+        assert str(result).startswith("the table 'odd table' is missing or outdated: run `sess")
         assert "alembic upgrade head" in str(result)
         assert "sessionstore_sql.migrate.upgrade" in str(result)
     else:
