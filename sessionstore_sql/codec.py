@@ -56,9 +56,9 @@ class JSONCodec:
             data = orjson.dumps(state)
             if orjson.loads(data) == state:
                 return data
-        except (TypeError, ValueError, RecursionError):
+        except Exception:  # noqa: BLE001, S110  # orjson's, or whatever a value's own __eq__ raises
             pass
-        raise SerializationError(_first_fault(state))
+        raise SerializationError(_fault_of(state))
 
     def decode(self, data: bytes) -> dict[str, JSON]:
         """Return the state.
@@ -81,6 +81,13 @@ _MAX_DEPTH = 250
 """Where orjson (3.13) stops writing is 254; a few levels are left for it to change."""
 
 _MAX_KEY_SHOWN = 64
+
+
+def _fault_of(state: dict[str, Any]) -> str:
+    try:
+        return _first_fault(state)
+    except Exception:  # noqa: BLE001  # an object may raise anything where it is looked at
+        return "state: an object in it raises errors of its own"
 
 
 def _first_fault(state: dict[str, Any]) -> str:
@@ -120,7 +127,7 @@ def _own_fault(value: object, ancestors: tuple[int, ...]) -> str | None:
 
 
 def _key_fault(value: dict[Any, Any]) -> str | None:
-    for key in value:
+    for key in dict.__iter__(value):
         if type(key) is not str:
             return f"key of type {type(key).__name__}; keys are str"
         if not is_encodable(key):
@@ -129,10 +136,13 @@ def _key_fault(value: dict[Any, Any]) -> str | None:
 
 
 def _children(path: str, value: object) -> Iterator[tuple[str, object]]:
+    # What orjson sees, whatever a class derived from them makes of it.
     if isinstance(value, dict):
-        yield from ((f"{path}[{_shortened(key)!r}]", child) for key, child in value.items())
+        items = dict.items(value)
+        yield from ((f"{path}[{_shortened(key)!r}]", child) for key, child in items)
     elif isinstance(value, list):
-        yield from ((f"{path}[{index}]", child) for index, child in enumerate(value))
+        children = enumerate(list.__iter__(value))
+        yield from ((f"{path}[{index}]", child) for index, child in children)
 
 
 def _shortened(key: str) -> str:

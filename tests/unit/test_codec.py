@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import json
 import math
 import sys
 import traceback
 import uuid
 from collections import Counter, OrderedDict, UserDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -430,3 +431,55 @@ def test_damaged_bytes_never_raise_anything_else(data: bytes) -> None:
         return
 
     assert type(state) is dict
+
+
+class Hostile:
+    """An object that raises where ``isinstance`` looks at it."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise OverflowError("poison")
+
+
+class HostileText(str):
+    """A text, which JSON has, that raises where it is compared."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        raise OverflowError("poison")
+
+
+class EndlessList(list[Any]):
+    """A list whose own iterator never ends."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.repeat(None)
+
+
+class GrowingDict(dict[str, Any]):
+    """A dict that grows while it is iterated over."""
+
+    def items(self) -> Any:
+        for each in super().items():
+            self[f"{len(self)}"] = None
+            yield each
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (Hostile, "state: an object in it raises errors of its own"),
+        (lambda: HostileText("a"), "state: a value of it is not equal to its JSON"),
+        (lambda: EndlessList([1, {2}]), "state['a'][1]: set is not a JSON value"),
+        (lambda: GrowingDict(b={2}), "state['a']['b']: set is not a JSON value"),
+    ],
+)
+def test_an_objects_own_errors_are_refusals(make: Callable[[], Any], message: str) -> None:
+    """Whatever it raises, and however it misbehaves, nothing of it is in the error."""
+    with pytest.raises(SerializationError) as caught:
+        CODEC.encode({"a": make()})
+
+    assert str(caught.value) == message
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
