@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from sessionstore_sql.operations import Operations, Purge
     from sessionstore_sql.records import SessionId
 
-Loaded: TypeAlias = "tuple[bytes, timedelta] | None"
-"""The state and the remaining life of a session, if it is live."""
+Loaded: TypeAlias = "tuple[bytes | None, timedelta] | None"
+"""The state and the remaining life of a session, if it is live; see ``as_loaded``."""
 
 
 class DirectCalls:

@@ -14,7 +14,7 @@ from sessionstore_sql.dialects.base import Row
 from sessionstore_sql.errors import DatabaseError, DuplicateIdError, UnknownIdError
 from sessionstore_sql.execution import Effect
 from sessionstore_sql.lanes import CreateLane, Lane, LoadLane
-from sessionstore_sql.operations import microseconds, remaining_life
+from sessionstore_sql.operations import as_loaded, microseconds
 from sessionstore_sql.schema import key_of
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class CoalescedCalls:
         answers: dict[bytes, Loaded] = dict.fromkeys(keys)
         found = await self._executor.run(partial(self._batches.load, keys=keys), Effect.READ)
         for key, state, remaining in found:
-            answers[bytes(key)] = (bytes(state), remaining_life(remaining))
+            answers[bytes(key)] = as_loaded(state, remaining)
         return answers
 
     async def _create(self, write: _Write, rows: Sequence[Row]) -> dict[bytes, Written]:

@@ -286,7 +286,7 @@ class LoadLane(Lane["Loaded"]):
 
     def note_answers(self, answers: Mapping[bytes, Loaded]) -> None:
         """Expect the largest state of this batch, and half of what was expected at the least."""
-        sizes = [len(found[0]) for found in answers.values() if found is not None]
+        sizes = [len(found[0] or b"") for found in answers.values() if found is not None]
         if sizes:
             self._expected = max(*sizes, self._expected // 2, 1)
 

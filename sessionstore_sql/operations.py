@@ -97,11 +97,13 @@ class Operations:
         if _count(connection, self.statements.update_ttl, row) == 0:
             raise UnknownIdError(session_id)
 
-    def load(self, connection: Connection, session_id: SessionId) -> tuple[bytes, timedelta] | None:
-        """Return the state of a live row and the life that remains."""
+    def load(
+        self, connection: Connection, session_id: SessionId
+    ) -> tuple[bytes | None, timedelta] | None:
+        """Return the state of a live row and the life that remains; see ``as_loaded``."""
         result = connection.execute(self.statements.load, {"key": key_of(session_id)})
         row = result.one_or_none()
-        return None if row is None else (bytes(row[0]), remaining_life(row[1]))
+        return None if row is None else as_loaded(row[0], row[1])
 
     def delete(self, connection: Connection, session_id: SessionId) -> None:
         """Remove a live row."""
@@ -200,12 +202,18 @@ def microseconds(ttl: timedelta) -> int:
     return ttl // _MICROSECOND
 
 
-def remaining_life(microseconds: int) -> timedelta:
-    """Return what remains of a life as a record holds it.
+def as_loaded(state: object, remaining: float) -> tuple[bytes | None, timedelta]:
+    """Return the state of a row and its remaining life, as a record holds it.
 
-    A deadline written by hand may lie further off than any record's can.
+    ``None`` in place of a state that cannot be read: SQLite lets anything be written by hand, to
+    either column. A text for a deadline is later than every number, and yet no life remains. To
+    make bytes of a number would make as many as it says.
     """
-    return timedelta(0, 0, microseconds) if microseconds < _MAX_MICROSECONDS else MAX_TTL
+    # A deadline written by hand may lie further off than any record's can.
+    life = timedelta(0, 0, remaining) if 0 < remaining < _MAX_MICROSECONDS else MAX_TTL
+    if not isinstance(state, bytes | bytearray | memoryview) or remaining <= 0:
+        return None, life
+    return bytes(state), life
 
 
 def is_autocommit(connection: Connection) -> bool:

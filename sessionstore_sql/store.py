@@ -119,9 +119,11 @@ class _SessionOperations:
             cause = error
         raise for_operation(operation, cause)
 
-    def _decode(self, data: bytes) -> dict[str, JSON]:
+    def _decode(self, data: bytes | None) -> dict[str, JSON]:
         try:
-            return self._codec.decode(data)
+            if data is not None:
+                return self._codec.decode(data)
+            cause = DeserializationError("a stored value is of another type than its column")
         except DeserializationError as error:
             cause = error
         raise for_operation(LoadError, cause)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BigInteger, func, literal, select, union_all
+from sqlalchemy import BigInteger, cast, func, literal, select, union_all
 
 from sessionstore_sql.dialects import Failure, now
 from sessionstore_sql.dialects.purging import expired_count
@@ -96,7 +96,9 @@ class Survey:
     async def sample(self, now_us: int) -> Sample:
         """Return the deadlines of up to ``SAMPLE`` sessions, as distances from ``now_us``."""
         columns = self._table.c
-        statement = select(columns.id, columns.deadline).order_by(columns.id).limit(SAMPLE)
+        # SQLite lets a text be written to the column by hand.
+        deadline = cast(columns.deadline, BigInteger).label("deadline")
+        statement = select(columns.id, deadline).order_by(columns.id).limit(SAMPLE)
         rows = await self._rows(statement)
         return Sample(
             remaining=[row.deadline - now_us for row in rows],
