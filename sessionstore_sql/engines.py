@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sessionstore_sql.dialects import Dialect, dialect_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 _MAX_PORT = 65_535
 
@@ -68,7 +69,9 @@ def create_engine(url: str | URL, options: Mapping[str, Any] | None = None) -> A
     url = normalise_url(url)
     dialect = dialect_named(url.get_backend_name())
     tuned: dict[str, Any] = {**_TUNING, "url": url, **dialect.engine_options(url)}
-    given = dict(options or {})
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"engine_options are a mapping, not {type(options).__name__}")
+    given = {} if options is None else dict(options)
     if "url" in given:
         raise ValueError("the URL is not one of the engine_options")
     connect_args = {
@@ -151,8 +154,12 @@ def _made(options: dict[str, Any]) -> AsyncEngine:
         return create_async_engine(**options)
     except NoSuchModuleError:
         message = "the URL or an option names a plugin of SQLAlchemy's that is not installed"
-    except ArgumentError as error:
+    except (ArgumentError, TypeError) as error:
         message = str(error)  # about the options: the URL is known to be usable
+    except ImportError:
+        raise
+    except Exception as error:  # noqa: BLE001  # it uses them without looking
+        message = f"SQLAlchemy cannot use the engine_options: {type(error).__name__}"
     raise ValueError(message)
 
 

@@ -462,6 +462,7 @@ class GrowingDict(dict[str, Any]):
     """A dict that grows while it is iterated over."""
 
     def items(self) -> Any:
+        """Add a key for each."""
         for each in super().items():
             self[f"{len(self)}"] = None
             yield each

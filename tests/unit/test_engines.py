@@ -133,6 +133,8 @@ def test_what_the_driver_cannot_take_is_not_shown(given: str, make: Callable[...
         ("postgresql://host/db?plugin=secret", {}, "plugin"),
         ("sqlite://", {"plugins": ["secret"]}, "plugin"),
         ("sqlite://", {"poolclass": QueuePool}, "QueuePool"),
+        ("sqlite://", {"poolclass": "QueuePool"}, "cannot use the engine_options: AttributeError"),
+        ("sqlite://", {"nonsense": "secret"}, "nonsense"),
         ("sqlite://", {"url": "sqlite+aiosqlite:///secret"}, "the URL is not one"),
     ],
 )
@@ -145,6 +147,13 @@ def test_options_that_cannot_be_are_value_errors(
 
     assert "secret" not in str(caught.value)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@pytest.mark.parametrize("options", [1, "pool_size", [("pool_size", 1)], set()])
+def test_engine_options_are_a_mapping(options: Any) -> None:
+    """Anything else is a type error naming the type."""
+    with pytest.raises(TypeError, match=f"a mapping, not {type(options).__name__}"):
+        SQLSessionStore("sqlite://", engine_options=options)
 
 
 def test_a_url_can_be_read_without_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
