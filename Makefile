@@ -23,7 +23,7 @@ ARGS ?=
 SHOP ?= fastapi
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint format types migrations-check coverage bench docs docs-serve build check-wheel clean django-check example faults
+.PHONY: help demo test test-matrix lint format types migrations-check coverage bench docs docs-serve build check-wheel clean django-check example faults fuzz
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ coverage: $(VENV)/.dev $(MATRIX_VENV)/.dev ## Require that the tests reach every
 
 faults: $(VENV)/.dev ## Kill, cut and fill real servers under load; ARGS="--list"; see docs/reliability.md
 	$(BIN)/python -m tests.reliability $(ARGS)
+
+fuzz: $(VENV)/.dev ## Try bad input from new seeds; ARGS=minutes, or ARGS="--seed .."; see CONTRIBUTING.md
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(BENCH_VENV)/.bench ## Compare with peers; make bench ARGS=--quick; see benchmarks/README.md
 	$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)

@@ -1,0 +1,146 @@
+"""The operations of a store, with whatever a caller may hand over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import strategies as st
+
+from sessionstore_sql import (
+    DeserializationError,
+    JSONCodec,
+    SerializationError,
+    SessionId,
+    SessionRecord,
+    SessionStoreError,
+    SQLSessionStore,
+)
+from tests.fuzz import hostile, values
+from tests.fuzz.documented import attempt, attempt_operation
+from tests.fuzz.exploring import explore
+from tests.fuzz.worlds import EXPIRED, LIVE, NEIGHBOURS, UNKNOWN, World
+
+
+class Call(NamedTuple):
+    """An operation, and what it is to be given."""
+
+    operation: str
+    arguments: tuple[Any, ...]
+
+
+class Parts(NamedTuple):
+    """What a record is to be made of."""
+
+    state: Any
+    ttl: Any
+
+
+_ids = values.mostly(
+    st.sampled_from([LIVE, LIVE, EXPIRED, UNKNOWN, SessionId("%s'\0\\")]),
+    st.sampled_from([*hostile.objects(), LIVE.value]),
+    7,
+)
+_records = values.mostly(st.builds(Parts, values.states, values.durations), values.anything, 7)
+
+calls = st.one_of(
+    st.builds(Call, st.sampled_from(["create", "update"]), st.tuples(_ids, _records)),
+    st.builds(Call, st.sampled_from(["update", "create"]), st.tuples(_ids, _records)),
+    st.builds(Call, st.just("update_ttl"), st.tuples(_ids, values.durations)),
+    st.builds(Call, st.sampled_from(["load", "delete"]), st.tuples(_ids)),
+    st.builds(Call, st.just("change_id"), st.tuples(_ids, _ids)),
+    st.builds(Call, st.just("delete_expired"), st.tuples(values.batch_sizes)),
+    st.builds(Call, st.just("delete_expired_exclusively"), st.tuples(values.batch_sizes)),
+)
+
+
+def test_ids_and_records() -> None:
+    """An id or a record is made, or it is said what is wrong with its parts; neither is shown."""
+
+    def check(value: Any, state: Any, ttl: Any) -> None:
+        made = attempt(lambda: SessionId(value))
+        assert made.error is not None or hostile.SECRET not in f"{made.value!r} {made.value}"
+        record = attempt(lambda: SessionRecord(state, ttl))
+        assert record.error is not None or hostile.SECRET not in repr(record.value)
+
+    explore(check, values.id_values, values.states, values.durations, examples=150)
+
+
+def test_states_as_bytes() -> None:
+    """A state that comes back equal, or an error that shows none of it; of bytes, likewise."""
+    codec = JSONCodec()
+
+    def check(state: Any, data: bytes) -> None:
+        if isinstance(state, dict):
+            encoded = attempt(lambda: codec.encode(state), SerializationError)
+            if encoded.error is None:
+                assert type(codec.decode(encoded.value)) is dict
+        decoded = attempt(lambda: codec.decode(data), DeserializationError)
+        assert decoded.error is not None or type(decoded.value) is dict
+
+    explore(check, values.states, values.stored_states, examples=300)
+
+
+@pytest.mark.parametrize("coalesced", [True, False], ids=["coalesced", "alone"])
+def test_a_refused_call_changes_nothing(world: World, coalesced: bool) -> None:
+    """It raises what the contract says, and every row is what it was."""
+    store = world.store if coalesced else world.alone
+
+    async def check_async(call: Call) -> None:
+        await world.reset()
+        before = await world.snapshot()
+
+        outcome = await made(store, call)
+
+        if outcome is not None:
+            assert await world.snapshot() == before
+        for session_id in NEIGHBOURS:
+            loaded = await store.load(session_id)
+            assert loaded is not None
+            assert loaded.state["secret"] == hostile.SECRET
+
+    explore(lambda call: world.run(check_async(call)), calls, examples=world.share(100))
+
+
+def test_calls_of_one_batch_fail_each_for_itself(world: World) -> None:
+    """Calls that are answered together: those with nothing wrong are answered as if alone."""
+
+    async def check(some: list[Call]) -> None:
+        await world.reset()
+        bad = [asyncio.ensure_future(made(world.store, call)) for call in some]
+        loaded = await asyncio.gather(*(world.store.load(each) for each in NEIGHBOURS))
+        await asyncio.gather(
+            world.store.update_ttl(NEIGHBOURS[0], timedelta(hours=1)),
+            world.store.update(NEIGHBOURS[1], SessionRecord({"new": 1}, timedelta(hours=1))),
+            world.store.delete(NEIGHBOURS[2]),
+            *bad,
+        )
+
+        assert None not in loaded
+        updated = await world.store.load(NEIGHBOURS[1])
+        assert updated is not None
+        assert updated.state == {"new": 1}
+        assert await world.store.load(NEIGHBOURS[2]) is None
+
+    explore(
+        lambda some: world.run(check(some)), st.lists(calls, max_size=6), examples=world.share(60)
+    )
+
+
+async def made(store: SQLSessionStore, call: Call) -> Exception | None:
+    """Make one call, and return its error, if it had one."""
+    arguments = call.arguments
+    if type(arguments[-1]) is Parts:
+        record = attempt(partial(SessionRecord, *arguments[-1]))
+        if record.error is not None:
+            return record.error
+        arguments = (arguments[0], record.value)
+    operation: Callable[..., Coroutine[Any, Any, Any]] = getattr(store, call.operation)
+    outcome = await attempt_operation(call.operation, partial(operation, *arguments))
+    if isinstance(outcome.error, SessionStoreError):
+        assert not getattr(outcome.error, "outcome_unknown", False)
+    return outcome.error
