@@ -22,7 +22,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from sessionstore_sql.dialects import Failure
 from sessionstore_sql.errors import UnknownIdError
-from sessionstore_sql.failures import classify, database_error
+from sessionstore_sql.failures import classify, database_error, stumbled
 from sessionstore_sql.operations import is_autocommit
 
 if TYPE_CHECKING:
@@ -239,11 +239,13 @@ class _Attempt(Generic[Result]):
             return result
 
     def failed(self, error: Exception) -> _Failed:
-        """Return what ``error`` means; what is not the database's or the driver's goes on."""
-        # SQLAlchemy 2.0 lets asyncpg's errors of connecting through as they are, with their code.
-        connecting = not self._sent and hasattr(error, "sqlstate")
-        if not connecting and not isinstance(error, _RAISED_BY_DRIVERS):
-            raise error
+        """Return what ``error`` means; what comes of the work and not of the database goes on."""
+        if not isinstance(error, _RAISED_BY_DRIVERS):
+            if self._sent:
+                raise error
+            # SQLAlchemy 2.0 lets asyncpg's errors of connecting through as they are, with a code.
+            if not hasattr(error, "sqlstate"):
+                error = stumbled(error, self._executor.engine.url)
         failure = classify(error, self._executor.dialect, sent=self._sent)
         return _Failed(error, failure, before_sending=not self._sent)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from sessionstore_sql.dialects import Failure
 from sessionstore_sql.errors import DatabaseError
 
 if TYPE_CHECKING:
+    from sqlalchemy import URL
+
     from sessionstore_sql.dialects import Dialect
 
 _OF_THE_CONNECTION = {Failure.UNREACHABLE, Failure.LOST, Failure.UNANSWERED, Failure.READ_ONLY}
@@ -67,6 +69,19 @@ def database_error(
     )
     result.__cause__ = error
     return result
+
+
+def stumbled(error: Exception, url: URL) -> ArgumentError:
+    """Return an error for what is no driver's error, and yet raised while it connects.
+
+    Drivers stumble so over what they find in a URL, or over what they lack. The text is that of
+    ``error``, without what the URL has to hide; ``error`` itself is not to be chained.
+    """
+    text = f"{type(error).__name__}: {error}"
+    values = {value for each in url.normalized_query.values() for value in each}
+    for hidden in sorted({str(url.password or ""), *values} - {""}, key=len, reverse=True):
+        text = text.replace(hidden, "***")
+    return ArgumentError(text)
 
 
 def redact(error: BaseException, dialect: Dialect) -> None:

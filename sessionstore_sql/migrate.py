@@ -42,6 +42,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import URL, Connection, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -51,7 +52,7 @@ from sessionstore_sql.dialects import dialect_named
 from sessionstore_sql.engines import extra_named, normalise_url
 from sessionstore_sql.errors import SessionStoreError
 from sessionstore_sql.execution import CONNECT_TIMEOUT_S
-from sessionstore_sql.failures import redact
+from sessionstore_sql.failures import redact, stumbled
 from sessionstore_sql.schema import (
     DEFAULT_TABLE,
     require_names,
@@ -283,9 +284,20 @@ async def _connected(target: AsyncEngine | AsyncConnection | URL) -> AsyncIterat
             engine = create_async_engine(target, poolclass=NullPool, hide_parameters=True)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                connection = await stack.enter_async_context(engine.connect())
-            yield connection
+            yield await _opened(engine, stack)
+
+
+async def _opened(engine: AsyncEngine, stack: AsyncExitStack) -> AsyncConnection:
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            return await stack.enter_async_context(engine.connect())
+    except (SQLAlchemyError, OSError):
+        raise
+    except Exception as error:
+        if hasattr(error, "sqlstate"):  # asyncpg's, which SQLAlchemy 2.0 lets through
+            raise
+        cause = stumbled(error, engine.url)
+    raise cause
 
 
 def require_lasting(url: URL) -> URL:
@@ -317,6 +329,10 @@ async def _run(
     schema: str | None,
 ) -> None:
     table, schema = require_names(table, schema)
+    if not isinstance(revision, str):
+        raise TypeError(f"a revision is a str, not {type(revision).__name__}")
+    if not revision:  # Alembic asserts that it is not
+        raise CommandError("there is no revision without a name; the latest one is head")
     async with (
         connect(target) as connection,
         # In this order: who waits in the queue doesn't keep the rest of the process from Alembic.

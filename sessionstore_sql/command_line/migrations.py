@@ -21,7 +21,7 @@ from sessionstore_sql.command_line.explaining import (
     require_database,
 )
 from sessionstore_sql.command_line.interruption import run
-from sessionstore_sql.command_line.options import place_options, table_options
+from sessionstore_sql.command_line.options import place_options, revision_name, table_options
 from sessionstore_sql.command_line.output import Output
 from sessionstore_sql.dialects import DATABASES
 
@@ -36,7 +36,7 @@ _BASE = "base"
 
 @click.command(short_help="Make the table, or bring it up to date.")
 @place_options
-@click.argument("revision", default="head")
+@click.argument("revision", type=revision_name, default="head")
 def upgrade(place: Place, revision: str) -> ExitCode:
     """Make the table, or bring it up to REVISION.
 
@@ -58,7 +58,7 @@ def upgrade(place: Place, revision: str) -> ExitCode:
 
 @click.command(short_help="Take the table back, and lose sessions.")
 @place_options
-@click.argument("revision")
+@click.argument("revision", type=revision_name)
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def downgrade(place: Place, revision: str, yes: bool) -> ExitCode:
     """Take the table back to REVISION: `base` drops it, and every session with it.
@@ -133,9 +133,13 @@ def check(place: Place) -> ExitCode:
 
 @click.command(short_help="Print a migration as SQL, for a database that is elsewhere.")
 @click.argument("database", type=click.Choice(DATABASES))
-@click.argument("revision", default="head")
+@click.argument("revision", type=revision_name, default="head")
 @click.option(
-    "--from", "start", metavar="REVISION", help="Where the table is now; by default, nowhere yet."
+    "--from",
+    "start",
+    type=revision_name,
+    metavar="REVISION",
+    help="Where the table is now; by default, nowhere yet.",
 )
 @click.option("--downgrade", is_flag=True, help="Go back to REVISION instead, from --from.")
 @table_options

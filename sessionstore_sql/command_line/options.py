@@ -99,6 +99,13 @@ def schema_name(value: str) -> str:
     return _name(value, "schema")
 
 
+def revision_name(value: str) -> str:
+    """Return the name of a revision; which ones there are, Alembic knows."""
+    if not value:
+        raise click.BadParameter("it has a name; the latest one is head")
+    return value
+
+
 def duration(value: str) -> timedelta:
     """Return a length of time: ``250ms``, ``90s``, ``5m``, ``1h30m``; plain numbers are seconds."""
     if not _DURATION.fullmatch(value):

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import make_url
 
 from sessionstore_sql.command_line.options import Names, Place, duration
+from tests.cli.running import Command
 
 MS = timedelta(milliseconds=1)
 
@@ -61,3 +62,22 @@ def test_a_duration_has_an_end(text: str) -> None:
 def test_a_place_is_shown_without_secrets(url: str, schema: str | None, shown: str) -> None:
     """Neither user nor password nor options: what tells one database from another."""
     assert str(Place(make_url(url), Names(table="logins", schema=schema))) == shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["upgrade", ""],
+        ["downgrade", "", "--yes"],
+        ["sql", "mysql", ""],
+        ["sql", "mysql", "--from="],
+    ],
+)
+def test_a_revision_has_a_name(local: Command, arguments: list[str]) -> None:
+    """It is wrong usage, and not a fault of Alembic's."""
+    place = [] if arguments[0] == "sql" else local.place
+
+    ended = local.run(*arguments, *place)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "the latest one is head" in ended.err

@@ -87,8 +87,8 @@ def test_targets(world: World) -> None:
     refused = [
         f"postgresql://u:{SECRET}@127.0.0.1:1/db",
         f"postgresql+psycopg://u:{SECRET}@127.0.0.1:1/db?application_name={SECRET}",
-        f"mysql://u:{SECRET}@127.0.0.1:1/db?charset={SECRET}",
-        f"mysql+asyncmy://u:{SECRET}@127.0.0.1:1/db",
+        f"mysql://u:{SECRET}@127.0.0.1:1/db",
+        f"mysql+asyncmy://u:{SECRET}@127.0.0.1:1/db?charset={SECRET}",
         world.url.set(username="nobody", password=SECRET, database=f"/no/{world.table}/where"),
     ]
 

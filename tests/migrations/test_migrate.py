@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from alembic.util import CommandError
 from sqlalchemy import URL, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionstore_sql import DatabaseError, SessionId, SessionRecord, SQLSessionStore, migrate
@@ -260,6 +260,22 @@ async def test_an_unknown_revision_is_refused(url: URL, table: str) -> None:
     """Alembic's own error says that there is no such revision."""
     with pytest.raises(CommandError, match="nonsense"):
         await migrate.upgrade(url, "nonsense", table=table)
+
+
+@pytest.mark.parametrize(("revision", "error"), [("", CommandError), (None, TypeError)])
+async def test_a_revision_has_a_name(url: URL, revision: Any, error: type[Exception]) -> None:
+    """Alembic would fail on an assertion of its own."""
+    for attempt in (migrate.upgrade, migrate.downgrade):
+        with pytest.raises(error, match=r"a revision|no revision"):
+            await attempt(url, revision)
+
+
+async def test_what_a_driver_stumbles_over_is_an_error_of_sqlalchemys() -> None:
+    """What the URL has to hide is not in it."""
+    with pytest.raises(ArgumentError, match=r"Error: .*") as caught:
+        await migrate.check("postgresql://u:hunter2@127.0.0.1:1/db?ssl=swordfish")
+
+    assert not shows(caught.value, "hunter2", "swordfish")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from sessionstore_sql import DatabaseError, DuplicateIdError, SessionId, Unknown
 from sessionstore_sql.dialects import Dialect, Failure, dialect_named
 from sessionstore_sql.engines import create_engine
 from sessionstore_sql.execution import BoundExecutor, Effect, PooledExecutor
+from tests.leaks import shows
 
 pytestmark = pytest.mark.anyio
 
@@ -447,6 +448,25 @@ async def test_a_connection_that_is_not_had_sent_nothing(
 
     assert (len(refusals), work.attempts) == (3, 0)
     assert (error.transient, error.outcome_unknown) == (True, False)
+
+
+@pytest.mark.parametrize("effect", Effect)
+async def test_what_a_driver_stumbles_over_is_the_databases(
+    executor: PooledExecutor, effect: Effect
+) -> None:
+    """It is said, and tried once; but not with what the URL has to hide."""
+    engine = executor.engine.sync_engine
+    engine.url = engine.url.set(password="hunter2", query={"charset": "swordfish"})
+
+    @event.listens_for(engine, "do_connect")
+    def stumble(*_: Any) -> None:
+        raise AttributeError("no charset swordfish for hunter2")
+
+    error = await failing(executor, Work(), effect)
+
+    assert str(error) == "ArgumentError: AttributeError: no charset *** for ***"
+    assert (error.transient, error.outcome_unknown, error.connection_failed) == (False, False, True)
+    assert not shows(error, "hunter2", "swordfish")
 
 
 async def test_a_full_pool_is_not_queued_for_twice(executor: PooledExecutor) -> None:
