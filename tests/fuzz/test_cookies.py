@@ -1,0 +1,156 @@
+"""What clients send for a session's cookie, to applications on Starlette, Litestar and aiohttp."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from hypothesis import strategies as st
+
+from sessionstore_sql import SessionId, SessionRecord
+from sessionstore_sql.aiohttp import SQLStorage
+from sessionstore_sql.cookies import SessionCookie, id_of
+from tests.aiohttp.applications import QUIET
+from tests.fuzz import values
+from tests.fuzz.documented import attempt, require_secrets_kept
+from tests.fuzz.exploring import explore
+from tests.fuzz.hostile import SECRET
+from tests.fuzz.worlds import World
+from tests.leaks import logged
+from tests.litestar.applications import application as litestar_application
+from tests.starlette.applications import application as starlette_application
+
+pytestmark = QUIET
+
+NAME = b"__Host-session"
+VALUE = f"live-{SECRET}"
+USER = "somebody-nobody-else-may-see"
+
+_bytes = st.one_of(
+    st.binary(max_size=20),
+    values.pieces.map(lambda each: each.encode("utf-8", "surrogatepass")),
+    st.sampled_from([VALUE.encode(), f'"{VALUE}"'.encode(), b"x" * 1_025, b"", b" ", b"a=b"]),
+)
+_pairs = st.builds(
+    lambda name, equals, value: name + equals + value,
+    st.sampled_from([NAME, NAME, NAME, b"__host-session", b" " + NAME, NAME + b"\xa0", b"", b"x"]),
+    st.sampled_from([b"=", b"=", b"=", b"", b" = ", b"=="]),
+    _bytes,
+)
+cookies = st.lists(st.lists(_pairs, max_size=3).map(b"; ".join), max_size=2)
+
+
+def test_options_of_a_cookie() -> None:
+    """A cookie, or an error about an option; and a header of one line."""
+
+    def check(name: Any, path: Any, same_site: Any, domain: Any, secure: bool) -> None:
+        options = {"name": name, "path": path, "same_site": same_site, "domain": domain}
+        made = attempt(lambda: SessionCookie(**options, secure=secure))
+        if made.error is None:
+            header = made.value.set_header(SessionId("id"), timedelta(hours=1))
+            assert header.count("\n") == header.count("\r") == header.count("\0") == 0
+            assert header.count("Path=") >= 1
+
+    explore(
+        check,
+        values.mostly(st.sampled_from(["session", "__Host-s", "__Secure-s"]), values.texts),
+        values.mostly(st.just("/"), values.texts),
+        values.mostly(st.sampled_from(["lax", "strict", "none"]), values.texts),
+        values.mostly(st.none(), values.texts),
+        st.booleans(),
+        examples=150,
+    )
+
+
+@pytest.mark.parametrize("application", [starlette_application, litestar_application])
+def test_what_clients_present(world: World, application: Callable[..., Any]) -> None:
+    """Nobody is let in without the id, nothing fails, and to look changes nothing."""
+    _require_file(world)
+    app = application(world.store)
+
+    async def ask(headers: list[bytes]) -> bytes:
+        status, body = await _answer(app, headers)
+        assert status < 500, body
+        return body
+
+    _explore_headers(world, ask)
+
+
+def test_what_clients_present_to_aiohttp(world: World) -> None:
+    """Likewise, from a storage that is asked by itself."""
+    _require_file(world)
+    storage = SQLStorage(world.store)
+
+    async def ask(headers: list[bytes]) -> bytes:
+        request = make_mocked_request("GET", "/")
+        raw_headers = tuple((b"Cookie", each) for each in headers)
+        request._message = request._message._replace(raw_headers=raw_headers)
+        return repr(dict(await storage.load_session(request))).encode()
+
+    _explore_headers(world, ask)
+
+
+def _explore_headers(world: World, ask: Callable[[list[bytes]], Awaitable[bytes]]) -> None:
+    session_id = SessionId(VALUE)
+
+    async def check(headers: list[bytes], damage: bytes | None) -> None:
+        await world.reset()
+        await world.alone.create(session_id, SessionRecord({"user": USER}, timedelta(days=30)))
+        if damage is not None:
+            await world.write(session_id, state=world.bytes(damage))
+        before = await world.snapshot()
+        with logged() as log:
+            body = await ask(headers)
+
+        assert await world.snapshot() == before
+        require_secrets_kept(None, log.text)
+        presented = SessionCookie(name=NAME.decode()).presented((b"cookie", h) for h in headers)
+        if id_of(presented) != session_id:
+            assert USER.encode() not in body
+        elif damage is None:
+            assert USER.encode() in body
+
+    explore(
+        lambda *drawn: world.run(check(*drawn)),
+        values.mostly(cookies, st.just([NAME + b"=" + VALUE.encode()])),
+        values.mostly(st.none(), values.stored_states, 2),
+        examples=world.share(60),
+    )
+
+
+async def _answer(app: Any, cookies: list[bytes]) -> tuple[int, bytes]:
+    """Visit ``/show`` below HTTP's own parser: what a server lets through, an application gets."""
+    sent: list[dict[str, Any]] = []
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "https",
+        "path": "/show",
+        "raw_path": b"/show",
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"host", b"shop.example"), *((b"cookie", each) for each in cookies)],
+        "client": ("127.0.0.1", 1),
+        "server": ("shop.example", 443),
+        "extensions": {},
+        "state": {},
+    }
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent[0]["status"], b"".join(each.get("body", b"") for each in sent[1:])
+
+
+def _require_file(world: World) -> None:
+    if not world.is_file:
+        pytest.skip("what a client presents is read without a database")
