@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sessionstore_sql import (
@@ -38,6 +39,26 @@ _BY_OPERATION: dict[str, tuple[type[SessionStoreError], set[type[SessionStoreErr
     "delete_expired_exclusively": (DeleteExpiredError, set()),
 }
 """Of a database that works: whatever is handed over, it is not to blame for it."""
+
+
+def may_be_id(value: object) -> bool:
+    """Whether the contract has it for the text of an id."""
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= 1_024
+        and not any("\ud800" <= character <= "\udfff" for character in value)
+    )
+
+
+def may_be_ttl(value: object) -> bool:
+    """Whether the contract has it for a time to live."""
+    return isinstance(value, timedelta) and timedelta(0) <= value <= timedelta(days=36_525)
+
+
+def may_be_batch_size(value: object, *, or_none: bool) -> bool:
+    """Whether the contract has it for a batch size."""
+    is_size = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return is_size or (or_none and value is None)
 
 
 @dataclass(frozen=True)

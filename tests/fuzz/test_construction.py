@@ -21,7 +21,12 @@ from sessionstore_sql import (
 from sessionstore_sql.engines import create_engine, normalise_url
 from sessionstore_sql.schema import require_name, session_table
 from tests.fuzz import values
-from tests.fuzz.documented import attempt, require_argument_error, require_secrets_kept
+from tests.fuzz.documented import (
+    attempt,
+    may_be_batch_size,
+    require_argument_error,
+    require_secrets_kept,
+)
 from tests.fuzz.exploring import explore
 from tests.fuzz.hostile import SECRET, let_loose
 from tests.fuzz.worlds import World
@@ -126,6 +131,8 @@ def test_options_of_a_purge(world: World) -> None:
             require_secrets_kept(error)
             require_argument_error(error)
             assert await world.snapshot() == before
+        else:
+            assert may_be_batch_size(batch_size, or_none=False)
 
     explore(
         lambda *drawn: world.run(check(*drawn)),

@@ -21,7 +21,13 @@ from sessionstore_sql import (
     SQLSessionStore,
 )
 from tests.fuzz import hostile, values
-from tests.fuzz.documented import attempt, attempt_operation
+from tests.fuzz.documented import (
+    attempt,
+    attempt_operation,
+    may_be_batch_size,
+    may_be_id,
+    may_be_ttl,
+)
 from tests.fuzz.exploring import explore
 from tests.fuzz.worlds import EXPIRED, LIVE, NEIGHBOURS, UNKNOWN, World
 
@@ -63,8 +69,10 @@ def test_ids_and_records() -> None:
 
     def check(value: Any, state: Any, ttl: Any) -> None:
         made = attempt(lambda: SessionId(value))
+        assert (made.error is None) == may_be_id(value)
         assert made.error is not None or hostile.SECRET not in f"{made.value!r} {made.value}"
         record = attempt(lambda: SessionRecord(state, ttl))
+        assert (record.error is None) == (isinstance(state, dict) and may_be_ttl(ttl))
         assert record.error is not None or hostile.SECRET not in repr(record.value)
 
     explore(check, values.id_values, values.states, values.durations, examples=150)
@@ -141,6 +149,23 @@ async def made(store: SQLSessionStore, call: Call) -> Exception | None:
         arguments = (arguments[0], record.value)
     operation: Callable[..., Coroutine[Any, Any, Any]] = getattr(store, call.operation)
     outcome = await attempt_operation(call.operation, partial(operation, *arguments))
-    if isinstance(outcome.error, SessionStoreError):
-        assert not getattr(outcome.error, "outcome_unknown", False)
+    is_answer = outcome.error is None or isinstance(outcome.error, SessionStoreError)
+    assert is_answer == _is_legal(call.operation, arguments)
     return outcome.error
+
+
+def _is_legal(operation: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether the contract has an answer for these arguments: a result, or an error of its own."""
+    match operation:
+        case "delete_expired":
+            return may_be_batch_size(*arguments, or_none=True)
+        case "delete_expired_exclusively":
+            return may_be_batch_size(*arguments, or_none=False)
+        case "update_ttl":
+            session_id, ttl = arguments
+            return isinstance(session_id, SessionId) and may_be_ttl(ttl)
+        case "create" | "update":
+            session_id, record = arguments
+            return isinstance(session_id, SessionId) and isinstance(record, SessionRecord)
+        case _:
+            return all(isinstance(each, SessionId) for each in arguments)

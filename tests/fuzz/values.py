@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from hypothesis import strategies as st
+from sqlalchemy.sql import quoted_name
 
 from sessionstore_sql.records import MAX_TTL
 from tests.fuzz import hostile
@@ -168,6 +169,7 @@ names = mostly(
     st.one_of(
         pieces,
         texts,
+        pieces.map(lambda each: quoted_name(each, quote=False)),
         st.sampled_from(["sessionstore_sessions", "pg_class", "sqlite_master", "x" * 48, "é" * 24]),
     ),
     anything,
