@@ -87,7 +87,7 @@ class World:
         columns = [self.rows.c[name] for name in ("id", "deadline", "state")]
         async with self._connection() as connection:
             found = (await connection.execute(select(*columns))).all()
-        return sorted(found, key=lambda row: bytes(row.id) if row.id.__class__ is not str else b"")
+        return sorted(found, key=lambda row: bytes(row.id))
 
     async def write(self, session_id: SessionId, **values: Any) -> None:
         """Change the row of a session by hand."""
