@@ -38,7 +38,7 @@ class Mask:
         for text in given:
             value = text.partition("=")[2] if text.startswith("-") else text
             passwords = _passwords(value)
-            if passwords or "@" in value:
+            if passwords or "@" in value or ("://" in value and "?" in value):
                 whole |= {text, value}
                 words |= passwords
         longest_first = sorted(map(re.escape, whole), key=len, reverse=True)

@@ -149,3 +149,12 @@ def test_a_process_shows_no_password() -> None:
     assert done.returncode == 75
     assert "127.0.0.1:1/shop is away or busy" in done.stderr
     assert SECRET not in done.stdout + done.stderr
+
+
+def test_the_query_of_a_url_out_of_place_is_not_shown(local: Command) -> None:
+    """Any option of a driver's can hold a secret, whatever it is called."""
+    ended = local("current", f"sqlite:///other.db?option={SECRET}")
+
+    assert ended.code == 2
+    assert "unexpected extra argument (***)" in ended.err
+    assert SECRET not in ended.err
