@@ -45,6 +45,8 @@ _words = values.pieces.filter(lambda each: "\0" not in each)
 """A process cannot be given a NUL."""
 _arguments = st.one_of(st.sampled_from(_ARGUMENTS), _words)
 _secret_urls = values.url_texts()
+_urls_out_of_place = _secret_urls.filter(lambda each: "://" in each)
+"""What cannot be seen to be a URL cannot be hidden."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,12 @@ def commands(draw: st.DrawFn) -> Told:
     for option in draw(st.lists(st.sampled_from(_OPTIONS), max_size=3)):
         arguments.append(option)
         if draw(st.booleans()):
-            arguments.append(draw(_secret_urls if option in {"--url", "-u"} else _arguments))
+            arguments.append(draw(_urls_out_of_place if option in {"--url", "-u"} else _arguments))
     arguments += draw(st.lists(_arguments, max_size=1))
     if draw(values.mostly(st.just(True), st.just(False), 5)):
         arguments += ["--url", None]
     if draw(st.booleans()):
-        arguments += draw(st.lists(_secret_urls.filter(bool), max_size=1))
+        arguments += draw(st.lists(_urls_out_of_place, max_size=1))
     return Told(arguments, draw(st.none() | _secret_urls))
 
 

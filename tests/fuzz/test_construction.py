@@ -187,13 +187,15 @@ async def _lives(world: World, table: str) -> None:
     await migrate.upgrade(world.url, table=table)
     await migrate.check(world.url, table=table)
     async with SQLSessionStore(world.url, table=table) as store:
-        one, other = SessionId.generate(), SessionId.generate()
+        some = [SessionId.generate() for _ in range(4)]
         record = SessionRecord({"secret": SECRET}, timedelta(hours=1))
-        await asyncio.gather(store.create(one, record), store.create(other, record))
-        await store.change_id(one, SessionId.generate())
-        await asyncio.gather(*(store.update(other, record) for _ in range(3)))
+        # So many at once that the later ones are answered by one statement.
+        await asyncio.gather(*(store.create(each, record) for each in some))
+        await asyncio.gather(*(store.update(each, record) for each in some))
+        assert None not in await asyncio.gather(*(store.load(each) for each in some))
+        await store.change_id(some[0], SessionId.generate())
         assert await store.delete_expired_exclusively(5) == 0
-        assert await store.load(other) is not None
+        await asyncio.gather(*(store.delete(each) for each in some[1:]))
     assert await world.tables() == others | {table, f"{table}_version"}
     await migrate.downgrade(world.url, "base", table=table)
     assert await world.tables() == others | {f"{table}_version"}

@@ -79,7 +79,7 @@ def test_a_damaged_row_is_its_own_affair(world: World, coalesced: bool) -> None:
         values.stored_states,
         deadlines,
         st.sampled_from(sorted(operations)),
-        examples=world.share(100),
+        examples=world.share(60),
     )
 
 
@@ -104,7 +104,7 @@ def test_values_of_another_type_are_their_own_affair(world: World, coalesced: bo
         st.none() | misfits,
         st.none() | misfits,
         st.sampled_from(sorted(operations)),
-        examples=world.share(100),
+        examples=world.share(60),
     )
 
 

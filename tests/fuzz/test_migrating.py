@@ -97,9 +97,9 @@ def test_targets(world: World) -> None:
         assert error is not None
         require_documented(error)
 
-    targets = st.sampled_from(refused) | values.anything | values.texts
+    targets = values.mostly(st.sampled_from(refused), values.anything | values.texts)
     operations = st.sampled_from(["upgrade", "current", "check"])
-    explore(lambda *drawn: world.run(check(*drawn)), targets, operations, examples=world.share(40))
+    explore(lambda *drawn: world.run(check(*drawn)), targets, operations, examples=world.share(72))
 
 
 async def _error_of(call: Callable[[], Any]) -> Exception | None:

@@ -111,7 +111,7 @@ def test_a_refused_call_changes_nothing(world: World, coalesced: bool) -> None:
             assert loaded is not None
             assert loaded.state["secret"] == hostile.SECRET
 
-    explore(lambda call: world.run(check_async(call)), calls, examples=world.share(100))
+    explore(lambda call: world.run(check_async(call)), calls, examples=world.share(40))
 
 
 def test_calls_of_one_batch_fail_each_for_itself(world: World) -> None:
