@@ -18,6 +18,7 @@ from sqlalchemy import URL
 from sessionstore_sql.command_line.application import run
 from sessionstore_sql.command_line.exit_codes import ExitCode
 from tests.cli.running import process
+from tests.databases import DATABASES
 from tests.fuzz import values
 from tests.fuzz.documented import require_secrets_kept
 from tests.fuzz.exploring import explore
@@ -40,6 +41,9 @@ _ARGUMENTS = [
     *("0", "1", "-1", "1h30m", "250ms", "1e5", "99999999999d", "nan", "inf", "0.5", "٣"),
     *("9" * 400, "9" * 5_000, "head", "base", "+1", "sqlite", "postgresql", "mysql", "mariadb"),
 ]
+
+_TAKE_REVISIONS = {"upgrade", "downgrade", "sql"}
+_revisions = st.sampled_from(["", "head", "base", "+1", "nowhere", "head:base", "@"])
 
 _words = values.pieces.filter(lambda each: "\0" not in each)
 """A process cannot be given a NUL."""
@@ -68,12 +72,15 @@ def commands(draw: st.DrawFn) -> Told:
     name = draw(values.mostly(st.sampled_from(_COMMANDS), _words, 7))
     arguments: list[str | None] = [name]
     # Options that are given at the end of the line lack their value.
-    for option in draw(st.lists(st.sampled_from(_OPTIONS), max_size=3)):
+    if name == "sql":
+        arguments.append(draw(st.sampled_from([*DATABASES, *DATABASES, "nonsense"])))
+    few_or_many = values.mostly(st.just(0), st.integers(0, 3), 1)
+    for option in draw(st.lists(st.sampled_from(_OPTIONS), max_size=draw(few_or_many))):
         arguments.append(option)
         if draw(st.booleans()):
             arguments.append(draw(_urls_out_of_place if option in {"--url", "-u"} else _arguments))
-    arguments += draw(st.lists(_arguments, max_size=1))
-    if draw(values.mostly(st.just(True), st.just(False), 5)):
+    arguments += draw(st.lists(_revisions if name in _TAKE_REVISIONS else _arguments, max_size=1))
+    if draw(values.mostly(st.just(name != "sql"), st.booleans(), 5)):
         arguments += ["--url", None]
     if draw(st.booleans()):
         arguments += draw(st.lists(_urls_out_of_place, max_size=1))

@@ -24,6 +24,7 @@ from tests.fuzz import values
 from tests.fuzz.documented import (
     attempt,
     may_be_batch_size,
+    may_be_ttl,
     require_argument_error,
     require_secrets_kept,
 )
@@ -133,11 +134,13 @@ def test_options_of_a_purge(world: World) -> None:
             assert await world.snapshot() == before
         else:
             assert may_be_batch_size(batch_size, or_none=False)
+            assert may_be_ttl(pause)
+            assert max_time is None or may_be_ttl(max_time)
 
     explore(
         lambda *drawn: world.run(check(*drawn)),
         values.batch_sizes,
-        values.mostly(st.just(timedelta(0)), values.durations),
+        values.mostly(st.just(timedelta(0)), values.anything | st.just(-timedelta.resolution), 2),
         values.mostly(st.none(), values.durations),
         values.mostly(st.none(), values.anything, 5),
         values.mostly(st.sampled_from([None, abs]), values.anything),
@@ -194,7 +197,8 @@ async def _lives(world: World, table: str) -> None:
         await asyncio.gather(*(store.update(each, record) for each in some))
         assert None not in await asyncio.gather(*(store.load(each) for each in some))
         await store.change_id(some[0], SessionId.generate())
-        assert await store.delete_expired_exclusively(5) == 0
+        await store.create(SessionId.generate(), SessionRecord({}, timedelta(0)))
+        assert await store.delete_expired_exclusively(5) == 1
         await asyncio.gather(*(store.delete(each) for each in some[1:]))
     assert await world.tables() == others | {table, f"{table}_version"}
     await migrate.downgrade(world.url, "base", table=table)

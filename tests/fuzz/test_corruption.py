@@ -16,6 +16,7 @@ from sessionstore_sql import (
     DeserializationError,
     SessionId,
     SessionRecord,
+    SessionStoreError,
     SQLSessionStore,
     UnknownIdError,
     migrate,
@@ -150,12 +151,15 @@ async def _require_harmless(world: World, store: SQLSessionStore, operation: str
 
 async def _load_all(store: SQLSessionStore, session_ids: list[SessionId]) -> None:
     calls = [attempt_operation("load", partial(store.load, each)) for each in session_ids]
-    outcomes = await asyncio.gather(*calls)
-    assert not any(each.error for each in outcomes[: len(NEIGHBOURS)])
+    *neighbours, damaged = await asyncio.gather(*calls)
+    assert not any(each.error for each in neighbours)
+    _require_answer("load", damaged)
 
 
 def _require_answer(operation: str, outcome: Outcome) -> None:
     """Only reading finds out about a state; with a deadline of whatever kind, it may be expired."""
+    # None of the arguments is wrong.
+    assert outcome.error is None or isinstance(outcome.error, SessionStoreError)
     if operation == "load" and outcome.value is not None:
         assert timedelta(0) < outcome.value.ttl
     elif operation != "load":
