@@ -32,7 +32,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import threading
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +61,7 @@ from sessionstore_sql.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from types import ModuleType
 
@@ -315,6 +315,15 @@ def require_lasting(url: URL) -> URL:
     return url
 
 
+@contextmanager
+def assertions_as_refusals(revision: str) -> Iterator[None]:
+    """Have Alembic's assertions about a revision's name, such as ``@``, say that there is none."""
+    try:
+        yield
+    except AssertionError as error:
+        raise CommandError(f"there is no revision {revision!r}") from error
+
+
 def queue(connection: Connection, table: str, schema: str | None) -> AbstractContextManager[None]:
     """Hold the database's lock for migrations of ``table``; see migrations/locking.py."""
     locked: AbstractContextManager[None] = _locking().queue(connection, table, schema)
@@ -331,8 +340,6 @@ async def _run(
     table, schema = require_names(table, schema)
     if not isinstance(revision, str):
         raise TypeError(f"a revision is a str, not {type(revision).__name__}")
-    if not revision:  # Alembic asserts that it is not
-        raise CommandError("there is no revision without a name; the latest one is head")
     async with (
         connect(target) as connection,
         # In this order: who waits in the queue doesn't keep the rest of the process from Alembic.
@@ -351,7 +358,8 @@ def _run_alembic(
 ) -> None:
     config = alembic_config()
     config.attributes.update(connection=connection, in_turn=True, table=table, schema=schema)
-    alembic_command(config, revision)
+    with assertions_as_refusals(revision):
+        alembic_command(config, revision)
 
 
 @asynccontextmanager

@@ -157,10 +157,11 @@ def sql(database: str, revision: str, start: str | None, downgrade: bool, names:
     config.attributes.update(names)
     span = revision if start is None else f"{start}:{revision}"
     try:
-        if downgrade:
-            alembic.downgrade(config, span, sql=True)
-        else:
-            alembic.upgrade(config, span, sql=True)
+        with migrate.assertions_as_refusals(span):
+            if downgrade:
+                alembic.downgrade(config, span, sql=True)
+            else:
+                alembic.upgrade(config, span, sql=True)
     except CommandError as error:
         raise click.UsageError(str(error)) from error
     Output().write(script.getvalue())

@@ -81,3 +81,14 @@ def test_a_revision_has_a_name(local: Command, arguments: list[str]) -> None:
 
     assert (ended.code, ended.out) == (2, "")
     assert "the latest one is head" in ended.err
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["upgrade"], 1), (["sql", "mysql"], 2)])
+def test_a_revision_that_cannot_be_is_none(local: Command, arguments: list[str], code: int) -> None:
+    """Alembic asserts that there is a name before the @."""
+    place = [] if arguments[0] == "sql" else local.place
+
+    ended = local.run(*arguments, "@", *place)
+
+    assert ended.code == code
+    assert "there is no revision" in ended.err

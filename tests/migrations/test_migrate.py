@@ -262,7 +262,10 @@ async def test_an_unknown_revision_is_refused(url: URL, table: str) -> None:
         await migrate.upgrade(url, "nonsense", table=table)
 
 
-@pytest.mark.parametrize(("revision", "error"), [("", CommandError), (None, TypeError)])
+@pytest.mark.parametrize(
+    ("revision", "error"),
+    [("", CommandError), ("@", CommandError), (None, TypeError)],
+)
 async def test_a_revision_has_a_name(url: URL, revision: Any, error: type[Exception]) -> None:
     """Alembic would fail on an assertion of its own."""
     for attempt in (migrate.upgrade, migrate.downgrade):
