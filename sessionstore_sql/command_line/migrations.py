@@ -156,6 +156,8 @@ def sql(database: str, revision: str, start: str | None, downgrade: bool, names:
     config.cmd_opts = Namespace(x=[f"url={database}://"])
     config.attributes.update(names)
     span = revision if start is None else f"{start}:{revision}"
+    if span.count(":") > 1:  # Alembic would fail to take it apart
+        raise click.UsageError(f"there is no revision {revision!r}")
     try:
         with migrate.assertions_as_refusals(span):
             if downgrade:

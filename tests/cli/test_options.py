@@ -92,3 +92,12 @@ def test_a_revision_that_cannot_be_is_none(local: Command, arguments: list[str],
 
     assert ended.code == code
     assert "there is no revision" in ended.err
+
+
+def test_a_span_of_three_revisions_is_wrong_usage(local: Command) -> None:
+    """Alembic would fail to take it apart."""
+    for arguments in (["a:b:c"], ["b:c", "--from", "a"]):
+        ended = local.run("sql", "mysql", *arguments)
+
+        assert ended.code == 2
+        assert "there is no revision" in ended.err
