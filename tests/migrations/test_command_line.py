@@ -78,7 +78,8 @@ async def test_the_environment_names_the_database(url: URL, table: str) -> None:
 @pytest.mark.parametrize("backend", DATABASES)
 def test_a_script_needs_no_database(backend: str, name: str, schema: str | None) -> None:
     """``--sql`` prints quoted statements for a server that isn't there."""
-    options = ["-x", f"url={backend}://nobody@nowhere.invalid/none", "-x", f"table={name}"]
+    who = "" if backend == "sqlite" else "nobody@nowhere.invalid"
+    options = ["-x", f"url={backend}://{who}/none", "-x", f"table={name}"]
     if schema is not None:
         options += ["-x", f"schema={schema}"]
     quote = "`" if backend in {"mysql", "mariadb"} else '"'
