@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, make_url
@@ -13,11 +14,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sessionstore_sql.dialects import Dialect, dialect_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _MAX_PORT = 65_535
 
 _SPELLINGS = {"postgres": "postgresql"}
+
+_HOST = r"[^:,@/?\[\]]+(?::\d+)?"
+_SEVERAL_HOSTS = re.compile(
+    r"(?P<before>[^:/?]+://(?:[^:@/?]*(?::[^@]*)?@)?)"
+    rf"(?P<hosts>{_HOST}(?:,{_HOST})+)"
+    r"(?P<after>[/?].*)?",
+    re.DOTALL,
+)
+"""Hosts and ports as libpq's URLs have them, which SQLAlchemy takes apart wrongly or not at all."""
 
 _TUNING: dict[str, Any] = {
     # One round trip to a statement: no BEGIN, no COMMIT, no ROLLBACK on return (hazard A2).
@@ -36,12 +46,15 @@ _TUNING: dict[str, Any] = {
 def normalise_url(url: str | URL) -> URL:
     """Return ``url`` with an async driver: ours where it names none.
 
+    Several hosts, ``postgresql://one,two:5433/name``, become SQLAlchemy's ``?host=..&host=..``.
+
     Raises:
         TypeError: ``url`` is neither text nor a SQLAlchemy ``URL``.
         ValueError: It cannot be parsed, has a part that the driver cannot take, or names a database
-            or a driver that is not supported. The message shows neither password nor query.
+            or a driver that is not supported, or several hosts where drivers take one. The message
+            shows neither password nor query.
     """
-    parsed = _parse(url)
+    parsed, hosts = _parse(url)
     backend, _, driver = parsed.drivername.partition("+")
     backend = _SPELLINGS.get(backend, backend)
     drivers = dialect_named(backend).drivers
@@ -49,6 +62,8 @@ def normalise_url(url: str | URL) -> URL:
         known = ", ".join(f"{backend}+{name}" for name in drivers)
         raise ValueError(f"the driver {driver!r} is not supported; these are: {known}")
     normalised = parsed.set(drivername=f"{backend}+{driver or next(iter(drivers))}")
+    if hosts is not None:
+        normalised = _with_hosts(normalised, hosts)
     _require_usable(normalised)
     return normalised
 
@@ -116,16 +131,35 @@ def dialect_of(engine: AsyncEngine) -> Dialect:
     return dialect_named(engine.dialect.name)
 
 
-def _parse(url: str | URL) -> URL:
-    if isinstance(url, URL):
-        return url
-    if not isinstance(url, str):
+def _parse(url: str | URL) -> tuple[URL, Sequence[str] | None]:
+    """Return the URL, and its hosts, with or without ports, where they are several."""
+    if not isinstance(url, (URL, str)):
         raise TypeError(f"a database is an AsyncEngine, a URL or a str, not {type(url).__name__}")
-    try:
-        return make_url(url)
-    except (ArgumentError, ValueError):
-        pass  # their messages show the URL, password and all
+    with suppress(ArgumentError, ValueError):  # their messages show the URL, password and all
+        parsed = make_url(url)
+        in_query = parsed.query.get("host")
+        if isinstance(in_query, tuple):
+            return parsed, in_query
+        if "," not in (parsed.host or ""):
+            return parsed, None
+        if isinstance(url, URL):
+            return parsed, (parsed.host or "").split(",")
+    with suppress(ArgumentError, ValueError):
+        several = _SEVERAL_HOSTS.fullmatch(str(url))
+        if several is not None:
+            parsed = make_url(several["before"] + (several["after"] or ""))
+            return parsed, several["hosts"].split(",")
     raise ValueError("the database URL cannot be parsed; it reads like postgresql://host/database")
+
+
+def _with_hosts(url: URL, hosts: Sequence[str]) -> URL:
+    backend = url.get_backend_name()
+    at_hosts = dialect_named(backend).at_hosts
+    if at_hosts is None:
+        raise ValueError(
+            f"drivers of {backend} take one host: name a proxy, such as HAProxy, that knows several"
+        )
+    return at_hosts(url, hosts)
 
 
 def _require_usable(url: URL) -> None:

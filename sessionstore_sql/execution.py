@@ -243,8 +243,10 @@ class _Attempt(Generic[Result]):
         if not isinstance(error, _RAISED_BY_DRIVERS):
             if self._sent:
                 raise error
-            # SQLAlchemy 2.0 lets asyncpg's errors of connecting through as they are, with a code.
-            if not hasattr(error, "sqlstate"):
+            # SQLAlchemy 2.0 lets asyncpg's errors of connecting through as they are, with their
+            # code; 2.1 too, where asyncpg has none for them.
+            known = hasattr(error, "sqlstate") or self._executor.dialect.is_unreachable(error)
+            if not known:
                 error = stumbled(error, self._executor.engine.url)
         failure = classify(error, self._executor.dialect, sent=self._sent)
         return _Failed(error, failure, before_sending=not self._sent)

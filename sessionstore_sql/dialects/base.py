@@ -183,6 +183,10 @@ class Dialect:
     is_unreachable: Callable[[BaseException], bool] = lambda _error: False
     """Whether an error of connecting, which has no code, means that the server was not reached."""
 
+    at_hosts: Callable[[URL, Sequence[str]], URL] | None = None
+    """Returns the URL for several hosts, each with its port or without, of which the driver finds
+    the one that takes writes. ``None`` where drivers take one host."""
+
     absent_file: Callable[[URL], str | None] = lambda _url: None
     """Returns the path of the file that is the database, where there is none: to connect would make
     an empty one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    URL,
     BigInteger,
     Integer,
     LargeBinary,
@@ -28,13 +29,17 @@ from sessionstore_sql.dialects.postgresql_storage import storage
 from sessionstore_sql.dialects.purging import expired_window, is_expired
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Delete, Executable, Table
+    from collections.abc import Sequence
+
+    from sqlalchemy import Delete, Executable, Table
     from sqlalchemy.sql.compiler import SQLCompiler
 
 _LOCK_TIMEOUT_MS = 3_000
 _STATEMENT_TIMEOUT_MS = 10_000
 _ANSWER_TIMEOUT_S = _STATEMENT_TIMEOUT_MS / 1000 + 2
 _CONNECT_TIMEOUT_S = 10
+
+_PORT = 5432
 
 _PURGES = 1_936_029_811
 """The first half of the keys of our advisory locks; the other is the table's OID."""
@@ -119,6 +124,9 @@ def _classify(error: BaseException) -> Failure:
 
 
 def _is_unreachable(error: BaseException) -> bool:
+    # asyncpg, by itself or in SQLAlchemy's wrapping: none of several hosts takes writes, as yet.
+    if "TargetServerAttributeNotMatched" in {type(error).__name__, type(error.__cause__).__name__}:
+        return True
     # psycopg's errors of connecting have no code. What the server itself said begins with FATAL,
     # and but for these says that an operator is needed: wrong password, no such database.
     message = str(error)
@@ -153,6 +161,17 @@ def _engine_options(url: URL) -> dict[str, Any]:
     return {"connect_args": connect_args}
 
 
+def _at_hosts(url: URL, hosts: Sequence[str]) -> URL:
+    # A standby answers too. Unless one asks for a server that writes, it is stayed with for as
+    # long as it comes first.
+    wanted = {"target_session_attrs": "read-write", **url.query}
+    port = url.port or _PORT
+    wanted["host"] = tuple(host if ":" in host else f"{host}:{port}" for host in hosts)
+    return URL.create(
+        url.drivername, url.username, url.password, database=url.database, query=wanted
+    )
+
+
 DIALECT = Dialect(
     binary=LargeBinary(),
     upsert=insert,
@@ -169,4 +188,5 @@ DIALECT = Dialect(
     drivers={"asyncpg": "asyncpg", "psycopg": "psycopg"},
     engine_options=_engine_options,
     answer_timeout_s=_ANSWER_TIMEOUT_S,
+    at_hosts=_at_hosts,
 )

@@ -88,9 +88,67 @@ def test_other_drivers_and_databases_are_refused(given: str, message: str) -> No
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("drivername", ["postgresql+asyncpg", "postgresql+psycopg"])
+@pytest.mark.parametrize(
+    ("given", "hosts", "ports", "wanted"),
+    [
+        ("u:p@one:1,two:2/db", ["one", "two"], [1, 2], "read-write"),
+        ("u:p@one,two:2,three/db", ["one", "two", "three"], [5432, 2, 5432], "read-write"),
+        ("u:p@one:1,two:2/db?target_session_attrs=any", ["one", "two"], [1, 2], "any"),
+        ("u:p@/db?host=one:1&host=two:2", ["one", "two"], [1, 2], "read-write"),
+    ],
+)
+def test_several_hosts_are_tried_for_one_that_writes(
+    drivername: str, given: str, hosts: list[str], ports: list[int], wanted: str
+) -> None:
+    """As libpq's URLs name them and as SQLAlchemy's do; what is asked of them can be changed."""
+    received = connect_args(create_engine(f"{drivername}://{given}"))
+
+    found = [received[name] for name in ("host", "port")]
+    if drivername.endswith("psycopg"):
+        found = [value.split(",") for value in found]
+    assert found == [hosts, [type(found[1][0])(port) for port in ports]]
+    assert received["target_session_attrs"] == wanted
+    assert received["user"] == "u"
+    assert received["password"] == "p"
+    assert "db" in received.values()
+
+
+def test_several_hosts_of_a_url_object_share_its_port() -> None:
+    """It has one port, and the hosts as text."""
+    url = URL.create("postgresql", "u", "p", host="one,two", port=7, database="db")
+
+    assert normalise_url(url).query["host"] == ("one:7", "two:7")
+
+
+@pytest.mark.parametrize("given", ["u:p,q@host/db", "u:p,q/r@host:1/db", "u,v:p@host/db"])
+def test_a_comma_before_the_host_is_no_second_host(given: str) -> None:
+    """Names and passwords have them too."""
+    assert normalise_url(f"postgresql+asyncpg://{given}") == make_url(
+        f"postgresql+asyncpg://{given}"
+    )
+
+
+@pytest.mark.parametrize("name", ["mysql", "mariadb", "mysql+asyncmy"])
+def test_several_hosts_are_refused_where_drivers_take_one(name: str) -> None:
+    """With what to do about it, rather than as a host that nobody knows."""
+    for hosts in ("one,two", "one:1,two:2"):
+        with pytest.raises(ValueError, match="HAProxy") as caught:
+            SQLSessionStore(f"{name}://u:secret@{hosts}/db")
+
+        assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "given",
-    ["", "host/db", "postgresql:/secret", "postgresql://u:secret@host:port/db", "u:secret@host"],
+    [
+        "",
+        "host/db",
+        "postgresql://u:secret@one:1,two:port/db",
+        "postgresql:/secret",
+        "postgresql://u:secret@host:port/db",
+        "u:secret@host",
+    ],
 )
 def test_what_cannot_be_parsed_is_not_shown(given: str) -> None:
     """SQLAlchemy's message has the password in it, so it is neither repeated nor chained."""

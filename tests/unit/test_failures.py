@@ -240,6 +240,16 @@ def test_a_refusal_without_a_code_passes_or_stays(refusal: str, failure: Failure
     assert classify(wrapped(error), POSTGRESQL, sent=False) is failure
 
 
+def test_several_hosts_of_which_none_writes_are_a_passing_refusal() -> None:
+    """Of asyncpg, which has no code for it; SQLAlchemy wraps it, or lets it through."""
+    error = asyncpg.TargetServerAttributeNotMatched("none of the hosts match")
+    adapted = AsyncAdapt_asyncpg_dbapi.InternalClientError(str(error))
+    adapted.__cause__ = error
+
+    for raised in (error, adapted, wrapped(adapted)):
+        assert classify(raised, POSTGRESQL, sent=False) is Failure.UNREACHABLE
+
+
 @pytest.mark.parametrize("message", ["no such table: sessions", "no such column: deadline"])
 def test_a_missing_table_is_known_by_its_message_on_sqlite(message: str) -> None:
     """One code stands for every mistake; a real error has it."""
