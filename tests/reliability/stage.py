@@ -81,12 +81,14 @@ class Stage:
         await self._audit(admin)
 
     @asynccontextmanager
-    async def fault(self, what: str, workers: Workers) -> AsyncIterator[None]:
+    async def fault(
+        self, what: str, workers: Workers, *, within_s: float = RECOVERY_S
+    ) -> AsyncIterator[None]:
         """Do something to the database and undo it; then wait for all processes to recover."""
         began = time.monotonic_ns()
         yield
         healed = time.monotonic_ns()
-        await workers.until_answered(healed, within_s=RECOVERY_S)
+        await workers.until_answered(healed, within_s=within_s)
         self.faults.append(Fault(what, began, healed, time.monotonic_ns()))
         await asyncio.sleep(_CALM_S)
 

@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.reliability.scenarios.connections import end_connections
+from tests.reliability.scenarios.disk import (
+    fill_binary_log,
+    fill_log,
+    fill_mysql,
+    fill_sqlite,
+    fill_tables,
+)
 from tests.reliability.scenarios.kill import kill, kill_careless, kill_process
 from tests.reliability.scenarios.locks import hold_locks
 from tests.reliability.scenarios.network import break_network
 from tests.reliability.scenarios.processes import kill_processes_on_sqlite
+from tests.reliability.scenarios.standby import fail_over, lose_standby, switch_over
 from tests.reliability.servers.mysql import MariaDB, MySQL
 from tests.reliability.servers.postgresql import PostgreSQL
 from tests.reliability.servers.server import Server
@@ -56,6 +64,15 @@ SCENARIOS = (
     *_on_each_server("connections", "every connection ended", end_connections),
     *_on_each_server("network", "network cut, slow and silent", break_network),
     *_on_each_server("locks", "locks held by someone else", hold_locks),
+    Scenario("disk-postgresql", "PostgreSQL: tables' disk full", _on(PostgreSQL, fill_tables)),
+    Scenario("disk-log-postgresql", "PostgreSQL: log's disk full", _on(PostgreSQL, fill_log)),
+    Scenario("disk-mysql", "MySQL: disk full", _on(MySQL, fill_mysql)),
+    Scenario("disk-log-mysql", "MySQL: binary log's disk full", _on(MySQL, fill_binary_log)),
+    Scenario("disk-mariadb", "MariaDB: disk full", _on(MariaDB, fill_mysql)),
+    Scenario("disk-sqlite", "SQLite: disk full", fill_sqlite),
+    Scenario("standby", "PostgreSQL and standby: primary killed", fail_over),
+    Scenario("switchover", "PostgreSQL and standby: planned switch", switch_over),
+    Scenario("standby-away", "PostgreSQL and standby: standby killed", lose_standby),
     Scenario("sqlite", "SQLite: written by eight processes", kill_processes_on_sqlite),
     Scenario(
         "control",

@@ -7,17 +7,21 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import URL
 
+from tests.reliability.load import STATE_SIZE
 from tests.reliability.servers.server import Server
 from tests.reliability.stage import Stage
 from tests.reliability.workers import Target, Workers
 
 
 @asynccontextmanager
-async def load_on(server: Server, stage: Stage) -> AsyncIterator[Workers]:
+async def load_on(
+    server: Server, stage: Stage, *, state_size: int = STATE_SIZE
+) -> AsyncIterator[Workers]:
     """Make ``server``, and call it through each of its drivers."""
     stage.stop_at_end(server.stop)
     await server.create()
-    async with stage.load(server.url, targets(server.url, *server.drivers)) as workers:
+    drivers = targets(server.url, *server.drivers)
+    async with stage.load(server.url, drivers, state_size=state_size) as workers:
         yield workers
 
 

@@ -32,7 +32,8 @@ class MySQLFamilyServer(ABC):
         self.data = folder / "data"
         self.process = ServerProcess(folder)
         self.port = free_port()
-        self._settings = dict(settings or {})
+        self.settings = dict(settings or {})
+        """Options that it starts with, over ours."""
 
     @property
     def drivers(self) -> Sequence[str]:
@@ -75,7 +76,7 @@ class MySQLFamilyServer(ABC):
             "pid-file": self.folder / "pid",
             "bind-address": "127.0.0.1",
             "port": self.port,
-            **self._settings,
+            **self.settings,
         }
         given = [f"--{name}={value}" for name, value in settings.items()]
         self.process.start([*self._server(), "--skip-name-resolve", *given, *options])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,8 +30,13 @@ class PostgreSQL:
 
     def __init__(self, folder: Path, settings: Mapping[str, object] | None = None) -> None:
         """Use ``folder``; ``settings`` are those of postgresql.conf, over ours."""
-        self._settings = dict(settings or {})
+        self.settings = dict(settings or {})
+        """Those that it starts with, over ours."""
         self.data = folder / "data"
+        self.log: Path | None = None
+        """Where it writes ahead, if not beside its data."""
+        self.installer_options: tuple[str, ...] = ()
+        """Of initdb."""
         self.process = ServerProcess(folder, user="postgres")
         self.port = free_port()
 
@@ -47,19 +53,64 @@ class PostgreSQL:
 
     async def create(self) -> None:
         """Make an empty database, and start."""
+        log = [] if self.log is None else [f"--waldir={self.log}"]
+        given = ["-A", "trust", "-U", _SUPERUSER, "-D", str(self.data), *log]
+        self.process.run([*_program("initdb"), "--no-sync", *given, *self.installer_options])
+        await self.start()
+
+    async def follow(self, primary: PostgreSQL) -> None:
+        """Become a standby of ``primary``, from a new copy of it, and wait until it can be asked.
+
+        What was in the data folder is gone.
+        """
+        shutil.rmtree(self.data, ignore_errors=True)
+        source = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", _SUPERUSER]
         self.process.run(
             [
-                *_program("initdb"),
-                "--no-sync",
-                "-A",
-                "trust",
-                "-U",
-                _SUPERUSER,
-                "-D",
-                str(self.data),
+                *_program("pg_basebackup"),
+                *source,
+                f"--pgdata={self.data}",
+                "--checkpoint=fast",
+                "--wal-method=stream",
             ]
         )
+        await self.start_as_standby(primary)
+
+    async def start_as_standby(self, primary: PostgreSQL) -> None:
+        """Start as a standby of ``primary``, with the data that is there."""
+        self.settings["primary_conninfo"] = (
+            f"host=127.0.0.1 port={primary.port} user={_SUPERUSER} application_name={self.port}"
+        )
+        self.process.make(self.data / "standby.signal")
         await self.start()
+
+    async def promote(self) -> None:
+        """Become a primary, and wait until writes are taken."""
+        await execute(self.url, "SELECT pg_promote(true, 60)")
+
+    async def until_followed(self) -> None:
+        """Wait until a standby has all that was written, and is waited for from here on."""
+        followed = (
+            "SELECT count(*) > 0 FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')"
+            " AND replay_lsn >= pg_current_wal_lsn()"
+        )
+        await self.process.until_answering(self.url, followed)
+
+    async def refuse_writes(self) -> None:
+        """Answer what writes with 25006, on connections that are there, too."""
+        await execute(
+            self.url,
+            "ALTER SYSTEM SET default_transaction_read_only = on",
+            "SELECT pg_reload_conf()",
+        )
+
+    async def accept_writes(self) -> None:
+        """End ``refuse_writes``; a standby can be told so before it is promoted."""
+        await execute(
+            self.url,
+            "ALTER SYSTEM RESET default_transaction_read_only",
+            "SELECT pg_reload_conf()",
+        )
 
     async def start(self) -> None:
         """Start, and wait until it answers."""
@@ -67,7 +118,7 @@ class PostgreSQL:
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": "",
-            **self._settings,
+            **self.settings,
         }
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self.process.start([*_program("postgres"), "-D", str(self.data), *arguments])
