@@ -31,7 +31,7 @@ def classify(error: BaseException, dialect: Dialect, *, sent: bool) -> Failure:
         dialect: Of the database.
         sent: Whether a connection had been made and a statement may have gone out.
     """
-    driver_error = error.orig or error if isinstance(error, DBAPIError) else error
+    driver_error = _of_driver(error)
     failure = dialect.classify(driver_error)
     if failure is not Failure.OTHER:
         return failure if sent or not failure.unknown else Failure.UNREACHABLE
@@ -55,6 +55,9 @@ def database_error(
     """Return the error to raise for ``error``, which is redacted in place and made its cause."""
     redact(error, dialect)
     message = _first_line(error)
+    advice = dialect.advice(_of_driver(error))
+    if advice is not None:
+        message = f"{message} ({advice})"
     if failure is Failure.SCHEMA_MISSING:
         message = (
             f"the table {table!r} is missing or outdated: run `sessionstore-sql upgrade`, or "
@@ -107,6 +110,10 @@ def redact(error: BaseException, dialect: Dialect) -> None:
         pending += [current.__cause__, current.__context__]
 
 
+def _of_driver(error: BaseException) -> BaseException:
+    return error.orig or error if isinstance(error, DBAPIError) else error
+
+
 def _is_connection_trouble(error: BaseException, driver_error: BaseException) -> bool:
     """Whether SQLAlchemy gave the connection up, or the operating system was at fault."""
     return (
@@ -117,6 +124,6 @@ def _is_connection_trouble(error: BaseException, driver_error: BaseException) ->
 
 
 def _first_line(error: BaseException) -> str:
-    source = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    source = _of_driver(error)
     lines = str(source).splitlines()
     return f"{type(source).__name__}: {lines[0]}" if lines else type(source).__name__

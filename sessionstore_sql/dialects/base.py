@@ -183,6 +183,9 @@ class Dialect:
     is_unreachable: Callable[[BaseException], bool] = lambda _error: False
     """Whether an error of connecting, which has no code, means that the server was not reached."""
 
+    advice: Callable[[BaseException], str | None] = lambda _error: None
+    """Says what to do about an error whose own words don't."""
+
     at_hosts: Callable[[URL, Sequence[str]], URL] | None = None
     """Returns the URL for several hosts, each with its port or without, of which the driver finds
     the one that takes writes. ``None`` where drivers take one host."""

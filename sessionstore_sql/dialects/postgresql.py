@@ -68,6 +68,8 @@ _PASSING_REFUSALS = (
     "too many clients",
     "connection slots are reserved",
 )
+_REFUSED_PARAMETER = "unsupported startup parameter"
+"""What PgBouncer says, with the code of a connection that broke."""
 _FAILURE_CLASSES = {"08": Failure.LOST, "53": Failure.OUT_OF_RESOURCES}
 
 
@@ -118,6 +120,8 @@ def _classify(error: BaseException) -> Failure:
     code = getattr(error, "sqlstate", None) or ""
     if code == "0A000" and "cached plan" in str(error):
         return Failure.STALE_PLAN
+    if _REFUSED_PARAMETER in str(error):
+        return Failure.OTHER
     if not code and "connection is closed" in str(error):  # asyncpg and psycopg, before sending
         return Failure.UNREACHABLE
     return _FAILURES.get(code) or _FAILURE_CLASSES.get(code[:2], Failure.OTHER)
@@ -135,6 +139,18 @@ def _is_unreachable(error: BaseException) -> bool:
     return type(error).__module__.startswith("psycopg") and (
         "FATAL:" not in message or any(each in message for each in _PASSING_REFUSALS)
     )
+
+
+def _advice(error: BaseException) -> str | None:
+    code = getattr(error, "sqlstate", None)
+    # Another client's prepared statements, or none of ours.
+    if code in {"26000", "42P05"} or _REFUSED_PARAMETER in str(error):
+        return (
+            "behind PgBouncer in transaction mode: it has to be 1.21 or newer, with "
+            "max_prepared_statements above 0, and lock_timeout, statement_timeout and options "
+            "among ignore_startup_parameters"
+        )
+    return None
 
 
 def _redact(message: str) -> str:
@@ -188,5 +204,6 @@ DIALECT = Dialect(
     drivers={"asyncpg": "asyncpg", "psycopg": "psycopg"},
     engine_options=_engine_options,
     answer_timeout_s=_ANSWER_TIMEOUT_S,
+    advice=_advice,
     at_hosts=_at_hosts,
 )

@@ -240,6 +240,36 @@ def test_a_refusal_without_a_code_passes_or_stays(refusal: str, failure: Failure
     assert classify(wrapped(error), POSTGRESQL, sent=False) is failure
 
 
+@pytest.mark.parametrize(
+    ("error", "is_transient"),
+    [
+        (from_asyncpg("26000", 'prepared statement "a" does not exist'), True),
+        (from_psycopg("42P05", 'prepared statement "a" already exists'), False),
+        (from_asyncpg("08P01", "unsupported startup parameter: lock_timeout"), False),
+        (psycopg.OperationalError("FATAL:  unsupported startup parameter: options"), False),
+    ],
+)
+def test_what_pgbouncer_lacks_is_said(error: Exception, is_transient: bool) -> None:
+    """Its own words name what it refuses, and not the settings."""
+    failure = classify(wrapped(error), POSTGRESQL, sent=False)
+
+    result = database_error(wrapped(error), failure, POSTGRESQL, "t", outcome_unknown=False)
+
+    assert result.transient is is_transient
+    assert str(error) in str(result)
+    assert "max_prepared_statements" in str(result)
+    assert "ignore_startup_parameters" in str(result)
+
+
+def test_other_errors_get_no_advice() -> None:
+    """A connection that broke while it was used says what it says."""
+    error = wrapped(from_asyncpg("08P01", "server conn crashed?"))
+
+    result = database_error(error, Failure.LOST, POSTGRESQL, "t", outcome_unknown=True)
+
+    assert str(result).endswith("server conn crashed?")
+
+
 def test_several_hosts_of_which_none_writes_are_a_passing_refusal() -> None:
     """Of asyncpg, which has no code for it; SQLAlchemy wraps it, or lets it through."""
     error = asyncpg.TargetServerAttributeNotMatched("none of the hosts match")
