@@ -18,6 +18,7 @@ from tests.reliability.scenarios.disk import (
 from tests.reliability.scenarios.kill import kill, kill_careless, kill_process
 from tests.reliability.scenarios.locks import hold_locks
 from tests.reliability.scenarios.network import break_network
+from tests.reliability.scenarios.pooler import through_old_pgbouncer, through_pgbouncer
 from tests.reliability.scenarios.processes import kill_processes_on_sqlite
 from tests.reliability.scenarios.standby import fail_over, lose_standby, switch_over
 from tests.reliability.servers.mysql import MariaDB, MySQL
@@ -73,6 +74,12 @@ SCENARIOS = (
     Scenario("standby", "PostgreSQL and standby: primary killed", fail_over),
     Scenario("switchover", "PostgreSQL and standby: planned switch", switch_over),
     Scenario("standby-away", "PostgreSQL and standby: standby killed", lose_standby),
+    Scenario("pgbouncer", "PostgreSQL behind PgBouncer", _on(PostgreSQL, through_pgbouncer)),
+    Scenario(
+        "pgbouncer-old",
+        "PostgreSQL behind PgBouncer before 1.21",
+        _on(PostgreSQL, through_old_pgbouncer),
+    ),
     Scenario("sqlite", "SQLite: written by eight processes", kill_processes_on_sqlite),
     Scenario(
         "control",
