@@ -50,7 +50,12 @@ _ATTEMPTS = {
 _RETRYING_S = 10
 """No attempt begins later than so many seconds after the first: the caller has waited enough."""
 
-_SPOILS_CONNECTION = {Failure.LOST, Failure.UNANSWERED, Failure.READ_ONLY}
+_SPOILS_CONNECTION = {
+    Failure.LOST,
+    Failure.UNANSWERED,
+    Failure.READ_ONLY,
+    Failure.UNREACHABLE,  # of a Galera node that left the cluster; the others may be had
+}
 """Failures after which the connection goes out of the pool, whatever SQLAlchemy thinks of it."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25

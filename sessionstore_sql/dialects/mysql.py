@@ -37,6 +37,9 @@ _CONNECT_TIMEOUT_S = 10
 _LOCK_TIMEOUT_S = 3
 _STATEMENT_TIMEOUT_S = 10
 
+_READS_AND_WRITES = 7
+"""SELECT; UPDATE and DELETE; INSERT: one bit each."""
+
 _FAILURES = {
     1062: Failure.DUPLICATE_KEY,
     1586: Failure.DUPLICATE_KEY,
@@ -58,6 +61,7 @@ _FAILURES = {
     2003: Failure.UNREACHABLE,
     4031: Failure.UNREACHABLE,  # MySQL 8.0.24 on: closed for inactivity, before our statement
     1053: Failure.LOST,
+    1180: Failure.LOST,  # Galera: the node lost the others while it committed
     1077: Failure.LOST,
     1079: Failure.LOST,
     1927: Failure.LOST,
@@ -69,7 +73,10 @@ _FAILURES = {
     1317: Failure.TIMED_OUT,
     1969: Failure.TIMED_OUT,
     3024: Failure.TIMED_OUT,
+    3: Failure.OUT_OF_RESOURCES,
+    20: Failure.OUT_OF_RESOURCES,
     1021: Failure.OUT_OF_RESOURCES,
+    1026: Failure.OUT_OF_RESOURCES,
     1037: Failure.OUT_OF_RESOURCES,
     1038: Failure.OUT_OF_RESOURCES,
     1041: Failure.OUT_OF_RESOURCES,
@@ -79,6 +86,10 @@ _FAILURES = {
     1054: Failure.SCHEMA_MISSING,
     1146: Failure.SCHEMA_MISSING,
 }
+
+_OF_THE_ENGINE = 1030
+_NO_ROOM = re.compile(r"error (28|122|135)\b")
+"""What InnoDB adds where the disk, a quota or a file of its own is full."""
 
 _ALWAYS_FITS = 256 * 1024
 """A state of so many bytes fits the smallest max_allowed_packet in use, MySQL 5's 1 MiB."""
@@ -144,6 +155,8 @@ def _state_limit(connection: Connection, size: int) -> int | None:
 
 def _classify(error: BaseException) -> Failure:
     code = error.args[0] if error.args else None
+    if code == _OF_THE_ENGINE and _NO_ROOM.search(str(error)):
+        return Failure.OUT_OF_RESOURCES
     return _FAILURES.get(code, Failure.OTHER) if isinstance(code, int) else Failure.OTHER
 
 
@@ -159,8 +172,8 @@ def _prepare_engine(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def prepare(connection: DBAPIConnection, _record: object) -> None:
         cursor = connection.cursor()
-        cursor.execute("SELECT VERSION()")
-        (version,) = cursor.fetchall()[0]
+        cursor.execute("SHOW SESSION VARIABLES WHERE variable_name IN ('version', 'wsrep_on')")
+        variables = dict(cursor.fetchall())
         # READ COMMITTED locks the rows a statement changes and not the gaps beside them, where
         # purges and updates would deadlock (hazard M7).
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -169,7 +182,11 @@ def _prepare_engine(engine: Engine) -> None:
             f"SET SESSION innodb_lock_wait_timeout = {_LOCK_TIMEOUT_S},"
             f" lock_wait_timeout = {_LOCK_TIMEOUT_S}"
         )
-        if "mariadb" in version.lower():
+        if variables.get("wsrep_on") == "ON":
+            # A Galera node answers with what it has, a moment before or after the others: so each
+            # statement is to wait until it has what any node had committed (hazard M17).
+            cursor.execute(f"SET SESSION wsrep_sync_wait = {_READS_AND_WRITES}")
+        if "mariadb" in variables["version"].lower():
             cursor.execute(f"SET SESSION max_statement_time = {_STATEMENT_TIMEOUT_S}")
         else:  # in milliseconds, and for SELECT only
             cursor.execute(f"SET SESSION max_execution_time = {_STATEMENT_TIMEOUT_S * 1000}")

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from sqlalchemy import URL, make_url, text
@@ -515,3 +516,28 @@ async def tables(engine: AsyncEngine) -> list[str]:
             text("SELECT name FROM sqlite_master WHERE type = 'table'")
         )
         return [name for (name,) in names]
+
+
+@pytest.mark.parametrize(
+    ("variables", "waits"),
+    [
+        ({"version": "10.11.19-MariaDB-log", "wsrep_on": "ON"}, True),
+        ({"version": "8.0.36", "wsrep_on": "ON"}, True),
+        ({"version": "10.11.19-MariaDB-log", "wsrep_on": "OFF"}, False),
+        ({"version": "9.7.4"}, False),
+    ],
+)
+def test_a_galera_node_answers_with_what_others_committed(
+    variables: dict[str, str], waits: bool
+) -> None:
+    """Of MariaDB's and of Percona's clusters; other servers don't know the setting."""
+    engine = create_engine("mariadb://host/db")
+    connection = MagicMock()
+    cursor = connection.cursor.return_value
+    cursor.fetchall.return_value = list(variables.items())
+
+    *_, prepare = engine.pool.dispatch.connect  # those before it are SQLAlchemy's
+    prepare(connection, None)
+
+    told = [call.args[0] for call in cursor.execute.call_args_list]
+    assert ("SET SESSION wsrep_sync_wait = 7" in told) is waits

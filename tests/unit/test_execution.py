@@ -401,6 +401,7 @@ async def test_mistakes_and_cancellation_pass(
     [
         (Failure.LOST, True),
         (Failure.READ_ONLY, True),
+        (Failure.UNREACHABLE, True),
         (Failure.ABORTED, False),
         (Failure.LOCKED, False),
         (Failure.STALE_PLAN, False),

@@ -43,12 +43,12 @@ MYSQL_CODES = {
     Failure.STALE_PLAN: [1243, 1615],
     Failure.READ_ONLY: [1290, 1792, 1836],
     Failure.TIMED_OUT: [1317, 1969, 3024],
-    Failure.LOST: [1053, 1077, 1079, 1927, 2006, 2013, 2014, 2045, 2055],
+    Failure.LOST: [1053, 1180, 1077, 1079, 1927, 2006, 2013, 2014, 2045, 2055],
     Failure.UNREACHABLE: [1040, 1047, 1129, 1203, 1226, 2002, 2003, 4031],
-    Failure.OUT_OF_RESOURCES: [1021, 1037, 1038, 1041, 1114],
+    Failure.OUT_OF_RESOURCES: [3, 20, 1021, 1026, 1037, 1038, 1041, 1114],
     Failure.UNSUPPORTED: [1105, 1235],
     Failure.SCHEMA_MISSING: [1054, 1146],
-    Failure.OTHER: [1044, 1045, 1064, 1142, 1153, 1406],
+    Failure.OTHER: [1030, 1044, 1045, 1064, 1142, 1153, 1406],
 }
 SQLITE_CODES = {
     Failure.DUPLICATE_KEY: [sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE],
@@ -278,6 +278,27 @@ def test_several_hosts_of_which_none_writes_are_a_passing_refusal() -> None:
 
     for raised in (error, adapted, wrapped(adapted)):
         assert classify(raised, POSTGRESQL, sent=False) is Failure.UNREACHABLE
+
+
+@pytest.mark.parametrize("make", [from_pymysql, from_asyncmy])
+@pytest.mark.parametrize(
+    ("message", "is_full"),
+    [
+        ("Got error 28 'No space left on device' from storage engine InnoDB", True),
+        ("Got error 28 - 'No space left on device' from storage engine", True),
+        ("Got error 122 'Disk quota exceeded' from storage engine InnoDB", True),
+        ("Got error 135 'No more room in file' from storage engine InnoDB", True),
+        ("Got error 168 'Unknown (generic) error from engine' from storage engine", False),
+        ("Got error 281 from storage engine", False),
+    ],
+)
+def test_an_engine_without_room_is_known_by_its_message(
+    make: Callable[..., Exception], message: str, is_full: bool
+) -> None:
+    """One code stands for whatever the storage engine met."""
+    expected = Failure.OUT_OF_RESOURCES if is_full else Failure.OTHER
+
+    assert classify(make(1030, message), MYSQL, sent=True) is expected
 
 
 @pytest.mark.parametrize("message", ["no such table: sessions", "no such column: deadline"])
