@@ -15,6 +15,7 @@ from tests.reliability.scenarios.disk import (
     fill_sqlite,
     fill_tables,
 )
+from tests.reliability.scenarios.galera import kill_nodes
 from tests.reliability.scenarios.kill import kill, kill_careless, kill_process
 from tests.reliability.scenarios.locks import hold_locks
 from tests.reliability.scenarios.network import break_network
@@ -80,6 +81,7 @@ SCENARIOS = (
         "PostgreSQL behind PgBouncer before 1.21",
         _on(PostgreSQL, through_old_pgbouncer),
     ),
+    Scenario("galera", "MariaDB Galera, three nodes behind HAProxy", kill_nodes),
     Scenario("sqlite", "SQLite: written by eight processes", kill_processes_on_sqlite),
     Scenario(
         "control",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -24,13 +25,15 @@ class MySQLFamilyServer(ABC):
     """What the two have in common: a server with its data in a folder, on a port of 127.0.0.1."""
 
     backend: str
+    user: str | None = None
+    """Whom it runs as where we are root, if not as root."""
     lock_table = "LOCK TABLES sessionstore_sessions WRITE"
 
     def __init__(self, folder: Path, settings: Mapping[str, object] | None = None) -> None:
         """Use ``folder``; ``settings`` are options of the server, over ours."""
         self.folder = folder
         self.data = folder / "data"
-        self.process = ServerProcess(folder)
+        self.process = ServerProcess(folder, self.user)
         self.port = free_port()
         self.settings = dict(settings or {})
         """Options that it starts with, over ours."""
@@ -52,7 +55,7 @@ class MySQLFamilyServer(ABC):
             database=_DATABASE,
         )
 
-    async def create(self) -> None:
+    async def create(self, *options: str) -> None:
         """Make an empty database, and start."""
         self.process.run([*self._installer(), f"--datadir={self.data}"])
         init_file = self.folder / "init.sql"
@@ -61,7 +64,7 @@ class MySQLFamilyServer(ABC):
             f"CREATE USER '{_USER}'@'%' IDENTIFIED BY '{_PASSWORD}';\n"
             f"GRANT ALL ON *.* TO '{_USER}'@'%' WITH GRANT OPTION;\n"
         )
-        await self.start(f"--init-file={init_file}")
+        await self.start(f"--init-file={init_file}", *options)
 
     async def start(self, *options: str) -> None:
         """Start, and wait until it answers."""
@@ -105,6 +108,11 @@ class MySQLFamilyServer(ABC):
         """End it; may be repeated."""
         self.process.stop()
 
+    def _run_as(self) -> str:
+        # As root they run for whoever asks for it, and for nobody who doesn't.
+        name = getpass.getuser()
+        return f"--user={self.user or name if os.geteuid() == 0 else name}"
+
     @abstractmethod
     def _installer(self) -> Sequence[str]:
         """Return the command that makes an empty data folder."""
@@ -121,10 +129,10 @@ class MariaDB(MySQLFamilyServer):
 
     def _installer(self) -> Sequence[str]:
         program = find("mariadb-install-db", "mariadb-server")
-        return [*program.command, "--no-defaults", "--skip-test-db", _as_ourselves()]
+        return [*program.command, "--no-defaults", "--skip-test-db", self._run_as()]
 
     def _server(self) -> Sequence[str]:
-        return [*find("mariadbd", "mariadb-server").command, "--no-defaults", _as_ourselves()]
+        return [*find("mariadbd", "mariadb-server").command, "--no-defaults", self._run_as()]
 
 
 class MySQL(MySQLFamilyServer):
@@ -141,7 +149,7 @@ class MySQL(MySQLFamilyServer):
         return [
             *program.command,
             "--no-defaults",
-            _as_ourselves(),
+            self._run_as(),
             f"--basedir={root}",
             f"--lc-messages-dir={root}/share/mysql",
             f"--character-sets-dir={root}/share/mysql/charsets",
@@ -162,8 +170,3 @@ def _mysqld() -> Program:
             f"mysqld is MariaDB's; MySQL is not installed (Debian package {package})"
         )
     return program
-
-
-def _as_ourselves() -> str:
-    # As root they run for whoever asks for it.
-    return f"--user={getpass.getuser()}"
