@@ -8,7 +8,7 @@ from pathlib import Path
 import aiomysql
 
 from tests.reliability.servers.mysql import MariaDB
-from tests.reliability.servers.process import free_port
+from tests.reliability.servers.process import ask, free_port
 from tests.reliability.servers.programs import MissingError, find
 
 _LIBRARY = Path("/usr/lib/galera/libgalera_smm.so")
@@ -73,6 +73,14 @@ class Node(MariaDB):
             await cursor.execute("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'")
         connection.close()
         await self.until_synced()
+
+    async def conflicts(self) -> int:
+        """Return how many transactions lost to one of another node, at commit or before."""
+        return await ask(
+            self.url,
+            "SELECT sum(variable_value) FROM information_schema.global_status"
+            " WHERE variable_name IN ('wsrep_local_cert_failures', 'wsrep_local_bf_aborts')",
+        )
 
     async def until_synced(self) -> None:
         """Wait until it takes statements."""

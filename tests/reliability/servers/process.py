@@ -172,6 +172,16 @@ async def answers(url: URL, statement: str = "SELECT 1") -> bool:
         await engine.dispose()
 
 
+async def ask(url: URL, statement: str) -> int:
+    """Return the number that ``statement`` selects."""
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            return int((await connection.execute(text(statement))).scalar_one())
+    finally:
+        await engine.dispose()
+
+
 async def execute(url: URL, *statements: str) -> None:
     """Execute the statements, one by one, as an administrator."""
     engine = create_async_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
