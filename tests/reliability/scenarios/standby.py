@@ -49,7 +49,7 @@ async def switch_over(stage: Stage) -> None:
                 await standby.start_as_standby(primary)
                 await standby.accept_writes()
             await primary.until_followed()
-    stage.complaints += _unnoticed(stage)
+    stage.complaints += unnoticed(stage)
 
 
 async def lose_standby(stage: Stage) -> None:
@@ -97,7 +97,7 @@ def at_both(one: PostgreSQL, other: PostgreSQL) -> URL:
     )
 
 
-def _unnoticed(stage: Stage) -> list[str]:
+def unnoticed(stage: Stage) -> list[str]:
     """Return what is missing if no connection was found to be read-only, which is the point."""
     is_noticed = any("read-only" in (each.error or "") for each in stage.operations)
     return [] if is_noticed else ["no connection was found to be read-only"]
