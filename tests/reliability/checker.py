@@ -4,6 +4,10 @@ An order has to respect time: what had returned before another was called comes 
 operation whose outcome is unknown may stand at any place after its call, or be left out. This is
 linearizability, as Wing and Gong search for it, with Lowe's memory of what was tried. It is decided
 for each group of ids by itself; ``change_id`` is what ties ids together.
+
+The store makes what can be repeated once more where the connection was lost. So a ``delete``,
+``update`` or ``update_ttl`` may have taken effect twice, both times between its call and its
+return, and something else in between. A group that has no other explanation is given this one.
 """
 
 from __future__ import annotations
@@ -11,7 +15,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from tests.reliability.history import Operation, Outcome
 from tests.reliability.model import Sessions, after
@@ -40,8 +45,12 @@ def check(operations: Iterable[Operation]) -> list[Finding]:
     """Return the groups that the contract doesn't explain; none if nothing was lost."""
     everything = list(operations)
     end = max((each.returned or each.invoked for each in everything), default=0)
-    findings = (_Search(group, end).finding() for group in _groups(everything))
-    return [finding for finding in findings if finding is not None]
+    return [
+        finding
+        for group in _groups(everything)
+        if (finding := _Search(group, end).finding()) is not None
+        and _Search(group, end, is_repeated=True).finding() is not None
+    ]
 
 
 def _groups(operations: Sequence[Operation]) -> list[list[Operation]]:
@@ -68,14 +77,41 @@ def _tells(operation: Operation) -> bool:
     return operation.outcome.is_answer or operation.may_have_changed
 
 
+class _Placed(NamedTuple):
+    operation: Operation
+    repeats: Operation | None
+    """The operation that this is the first of two effects of."""
+
+
+def _may_repeat(operation: Operation | None) -> bool:
+    return (
+        operation is not None
+        and operation.outcome is Outcome.DONE
+        and operation.name in {"update", "update_ttl", "delete"}
+    )
+
+
 class _Search:
     """The search for an order of one group's operations.
 
     Which operations have their place already is a bit for each, in the order of the calls.
     """
 
-    def __init__(self, operations: Sequence[Operation], end: int) -> None:
-        self._operations = sorted(operations, key=lambda each: each.invoked)
+    def __init__(
+        self, operations: Sequence[Operation], end: int, *, is_repeated: bool = False
+    ) -> None:
+        once = [_Placed(each, None) for each in operations]
+        again = [_Placed(replace(each, outcome=Outcome.UNKNOWN), each) for each in operations]
+        again = [each for each in again if is_repeated and _may_repeat(each.repeats)]
+        everything = sorted([*once, *again], key=lambda each: each.operation.invoked)
+        self._operations = [each.operation for each in everything]
+        places = {id(operation): place for place, operation in enumerate(self._operations)}
+        self._repeats = {
+            place: places[id(each.repeats)]
+            for place, each in enumerate(everything)
+            if each.repeats is not None
+        }
+        """What took effect before the operation that it is the first attempt of."""
         self._end = end
         self._certain = 0
         self._uncertain = []
@@ -140,7 +176,10 @@ class _Search:
             candidates.append(place)
             if self._certain >> place & 1:
                 limit = min(limit, operation.returned or math.inf)
-        return candidates
+        return [place for place in candidates if not self._is_too_late(place, placed)]
+
+    def _is_too_late(self, place: int, placed: int) -> bool:
+        return place in self._repeats and bool(placed >> self._repeats[place] & 1)
 
     def _found(self, doubt: str) -> Finding:
         _, placed, sessions = self._deepest

@@ -72,6 +72,20 @@ RIGHT = {
         call(2, None, "change_id", "a", "b", outcome=UNKNOWN),
         call(4, 5, "load", "b", state="1"),
     ],
+    "a delete that took effect twice, as its connection was lost": [
+        call(0, 1, "create", "a", state="1"),
+        call(2, 9, "delete", "a"),
+        call(3, 4, "create", "a", state="2"),
+        call(5, 6, "create", "a", state="3"),
+        call(10, 11, "load", "a", state="3"),
+    ],
+    "an update that took effect twice": [
+        call(0, 1, "create", "a", state="1"),
+        call(2, 9, "update", "a", state="2"),
+        call(3, 4, "load", "a", state="2"),
+        call(5, 6, "update", "a", state="3"),
+        call(10, 11, "load", "a", state="2"),
+    ],
     "one of two creates wins": [
         call(0, 9, "create", "a", state="1", outcome=DUPLICATE),
         call(1, 8, "create", "a", state="2"),
@@ -202,6 +216,34 @@ WRONG = {
             call(0, 1, "create", "a", state="1"),
             call(2, 3, "delete", "a"),
             call(4, 5, "update", "a", state="2"),
+        ],
+    ),
+    "a delete took effect again after it had returned": (
+        "two winners",
+        [
+            call(0, 1, "create", "a", state="1"),
+            call(2, 3, "delete", "a"),
+            call(4, 5, "create", "a", state="2"),
+            call(6, 7, "create", "a", state="3"),
+        ],
+    ),
+    "a delete took effect three times": (
+        "two winners",
+        [
+            call(0, 1, "create", "a", state="1"),
+            call(2, 9, "delete", "a"),
+            call(3, 4, "create", "a", state="2"),
+            call(5, 6, "create", "a", state="3"),
+            call(7, 8, "create", "a", state="4"),
+        ],
+    ),
+    "a rotation took effect twice": (
+        "two winners",
+        [
+            call(0, 1, "create", "a", state="1"),
+            call(2, 9, "change_id", "a", "b"),
+            call(3, 4, "create", "a", state="2"),
+            call(5, 6, "create", "a", state="3"),
         ],
     ),
     "two creates won": (
