@@ -273,7 +273,7 @@ def test_other_errors_get_no_advice() -> None:
 def test_several_hosts_of_which_none_writes_are_a_passing_refusal() -> None:
     """Of asyncpg, which has no code for it; SQLAlchemy wraps it, or lets it through."""
     error = asyncpg.TargetServerAttributeNotMatched("none of the hosts match")
-    adapted = AsyncAdapt_asyncpg_dbapi.InternalClientError(str(error))
+    adapted = AsyncAdapt_asyncpg_dbapi.Error(str(error))
     adapted.__cause__ = error
 
     for raised in (error, adapted, wrapped(adapted)):
