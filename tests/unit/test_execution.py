@@ -470,6 +470,28 @@ async def test_what_a_driver_stumbles_over_is_the_databases(
     assert not shows(error, "hunter2", "swordfish")
 
 
+async def test_a_refusal_that_only_the_dialect_knows_sent_nothing(
+    engine: AsyncEngine, dialect: Dialect
+) -> None:
+    """A driver's error that SQLAlchemy lets through as it is, and that has no code."""
+
+    class NoneOfThemWritesError(Exception):
+        pass
+
+    known = replace(dialect, is_unreachable=lambda error: isinstance(error, NoneOfThemWritesError))
+    refusals: list[Exception] = []
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def refuse(*_: Any) -> None:
+        refusals.append(NoneOfThemWritesError())
+        raise refusals[-1]
+
+    error = await failing(PooledExecutor(engine, known, "sessions"), Work(), Effect.ONCE)
+
+    assert len(refusals) == 3
+    assert (error.transient, error.outcome_unknown) == (True, False)
+
+
 async def test_a_full_pool_is_not_queued_for_twice(executor: PooledExecutor) -> None:
     """The wait was long enough: shed load, and say that it may pass."""
     work = Work("never")
