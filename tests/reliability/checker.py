@@ -143,8 +143,11 @@ class _Search:
         return self._found("undecided; perhaps ")
 
     def _continuations(self, placed: int, sessions: Sessions) -> list[tuple[int, Sessions]]:
-        """Return what can come next, the most promising at the end: what changes nothing."""
-        changing_nothing: list[tuple[int, Sessions]] = []
+        """Return what can come next, the most promising at the end.
+
+        What changes nothing comes at once and alone: an order in which it comes later is as right
+        with it here.
+        """
         changing: list[tuple[int, Sessions]] = []
         uncertain: list[tuple[int, Sessions]] = []
         for place in self._candidates(placed):
@@ -152,12 +155,15 @@ class _Search:
             left = after(sessions, operation, self._end)
             if left is None:
                 continue
+            way = (placed | 1 << place, left)
             if not operation.outcome.is_answer:
-                ways = uncertain
+                if left is not sessions:
+                    uncertain.append(way)
+            elif left is sessions:
+                return [way]
             else:
-                ways = changing_nothing if left is sessions else changing
-            ways.append((placed | 1 << place, left))
-        return [*uncertain, *reversed(changing), *changing_nothing]
+                changing.append(way)
+        return [*uncertain, *reversed(changing)]
 
     def _candidates(self, placed: int) -> list[int]:
         """Return what was called before any other that is left had returned."""
