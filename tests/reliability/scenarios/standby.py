@@ -84,7 +84,8 @@ async def _load(stage: Stage, primary: PostgreSQL, standby: PostgreSQL) -> Async
     primary.stop()
     await primary.start()
     await primary.until_followed()
-    url = at_both(primary, standby)
+    # The standby first: whoever takes the first one that answers never writes.
+    url = at_both(standby, primary)
     async with stage.load(url, targets(url, *primary.drivers)) as workers:
         yield workers
 
