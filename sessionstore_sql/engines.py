@@ -138,7 +138,7 @@ def _parse(url: str | URL) -> tuple[URL, Sequence[str] | None]:
     with suppress(ArgumentError, ValueError):  # their messages show the URL, password and all
         parsed = make_url(url)
         in_query = parsed.query.get("host")
-        if isinstance(in_query, tuple):
+        if isinstance(in_query, tuple) and not any("," in host for host in in_query):
             return parsed, in_query
         if "," not in (parsed.host or ""):
             return parsed, None
