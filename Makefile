@@ -10,7 +10,7 @@ MATRIX_VENV ?= .venv-matrix
 # The peers bring what they need, which is no business of the tests.
 BENCH_VENV ?= .venv-bench
 
-EXTRAS := asyncpg,psycopg,mysql,asyncmy,sqlite,cli,starlette,fastapi,testing,django,starsessions,litestar,aiohttp
+EXTRAS := asyncpg,psycopg,mysql,asyncmy,sqlite,cli,starlette,fastapi,testing,django,starsessions,litestar,aiohttp,otel
 BIN := $(VENV)/bin
 MATRIX_BIN := $(MATRIX_VENV)/bin
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet

@@ -80,6 +80,8 @@ class DirectCalls:
             if purge is None:
                 return removed, False
             removed += purge.removed
+            if self._executor.observer is not None:
+                self._executor.observer.purged(purge.removed)
             if purge.is_last:
                 break
         return removed, True

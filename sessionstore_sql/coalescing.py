@@ -104,13 +104,17 @@ class CoalescedCalls:
 
     def _make_lanes(self) -> _Lanes:
         batches, at_once = self._batches, self._executor.dialect.statements_at_once
-        return _Lanes(
+        lanes = _Lanes(
             create=CreateLane(partial(self._create, batches.create), at_once=at_once),
             update=Lane(partial(self._change, batches.update), at_once=at_once),
             update_ttl=Lane(partial(self._change, batches.update_ttl), at_once=at_once),
             load=LoadLane(self._load, at_once=at_once),
             delete=Lane(partial(self._change, batches.delete), at_once=at_once),
         )
+        if self._executor.observer is not None:
+            for operation, lane in lanes._asdict().items():
+                lane.observer = self._executor.observer.of_lane(operation)
+        return lanes
 
     async def _load(self, rows: Sequence[Row]) -> dict[bytes, Loaded]:
         keys = sorted(row.key for row in rows)

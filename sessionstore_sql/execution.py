@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import Pool
 
     from sessionstore_sql.dialects import Dialect
+    from sessionstore_sql.telemetry import Observer
 
 Result = TypeVar("Result")
 Work: TypeAlias = Callable[[Connection], Result]
@@ -86,6 +87,11 @@ class Effect(enum.Enum):
 class Executor(Protocol):
     """Runs work on connections of one kind."""
 
+    @property
+    def observer(self) -> Observer | None:
+        """Who watches the work, if anybody does."""
+        ...
+
     async def run(self, work: Work[Result], effect: Effect) -> Result:
         """Return what ``work`` returns.
 
@@ -110,6 +116,7 @@ class PooledExecutor:
         table: str,
         *,
         answer_timeout_s: float | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """Use ``engine``, and give an attempt up whose answer takes longer than the timeout.
 
@@ -119,6 +126,7 @@ class PooledExecutor:
         self.dialect = dialect
         self.table = table
         self.answer_timeout_s = answer_timeout_s
+        self.observer = observer
         self._pool: Pool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns_of_all: asyncio.Lock | None = None
@@ -164,6 +172,8 @@ class PooledExecutor:
             is_over |= asyncio.get_running_loop().time() >= latest
             if is_over or attempts >= _ATTEMPTS.get(failed.failure, 1):
                 break
+            if self.observer is not None:
+                self.observer.retrying(failed.error)
             await asyncio.sleep(_pause_after(attempts))
         unknown = lost is not None
         raised = database_error(
@@ -273,6 +283,7 @@ class BoundExecutor:
     connection: AsyncConnection
     dialect: Dialect
     table: str
+    observer: Observer | None = None
 
     async def run(self, work: Work[Result], effect: Effect) -> Result:
         """Return what ``work`` returns; the caller commits."""

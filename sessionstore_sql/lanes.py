@@ -29,17 +29,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import nullcontext
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sessionstore_sql.errors import DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from sessionstore_sql.calls import Loaded
     from sessionstore_sql.dialects.base import Row
+    from sessionstore_sql.telemetry import LaneObserver, Origin
 
 Answer = TypeVar("Answer")
 
@@ -69,6 +73,8 @@ class _Waiting(Generic[Answer]):
     alone: Callable[[], Awaitable[Answer]]
     answer: asyncio.Future[Answer]
     since: float
+    origin: Origin | None
+    """Whose call it is, for who watches the lane."""
 
 
 class Lane(Generic[Answer]):
@@ -79,6 +85,7 @@ class Lane(Generic[Answer]):
     waits_for_rows = False
     """Whether a batch may wait for one of its rows."""
     max_bytes = MAX_BYTES
+    observer: LaneObserver[Any] | None = None
 
     def __init__(
         self,
@@ -119,7 +126,12 @@ class Lane(Generic[Answer]):
             raise DatabaseError("too many calls are waiting for the database", transient=True)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append(_Waiting(row, alone, answer, loop.time()))
+        origin = None
+        if self.observer is not None:
+            origin = self.observer.origin()
+            if origin is not None:
+                alone = partial(origin.resume, alone)
+        self._waiting.append(_Waiting(row, alone, answer, loop.time(), origin))
         if self._alarm is None:
             self._alarm = loop.call_later(PATIENCE, self._reinforce)
         self._overlap()
@@ -222,6 +234,9 @@ class Lane(Generic[Answer]):
         return min(count, MAX_ROWS)
 
     async def _answer(self, batch: list[list[_Waiting[Answer]]]) -> None:
+        if self.observer is not None:
+            now = asyncio.get_running_loop().time()
+            self.observer.waited([now - waiting.since for same in batch for waiting in same])
         if len(batch) == 1:
             await asyncio.gather(*(_answer_alone(waiting) for waiting in batch[0]))
             self.note_answers(_answers_of(batch[0]))
@@ -246,9 +261,16 @@ class Lane(Generic[Answer]):
         keys = set() if self.shares_rows else {row.key for row in rows}
         self._keys_under_way |= keys
         try:
-            return await self._make_batch(rows)
+            with self._watch(batch):
+                return await self._make_batch(rows)
         finally:
             self._keys_under_way -= keys
+
+    def _watch(self, batch: list[list[_Waiting[Answer]]]) -> AbstractContextManager[object]:
+        if self.observer is None:
+            return nullcontext()
+        calls = (waiting for same in batch for waiting in same)
+        return self.observer.batch([call.origin for call in calls if call.origin is not None])
 
     def _may_be_one_calls(self, error: BaseException) -> bool:
         """Whether one call of the batch may be to blame, so that the others can succeed."""

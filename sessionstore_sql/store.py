@@ -28,6 +28,7 @@ from sessionstore_sql.operations import Operations
 from sessionstore_sql.records import SessionId, SessionRecord, require_batch_size, require_ttl
 from sessionstore_sql.schema import DEFAULT_TABLE, session_table
 from sessionstore_sql.statements import build_statements
+from sessionstore_sql.telemetry import watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
@@ -40,14 +41,21 @@ if TYPE_CHECKING:
     from sessionstore_sql.backend import SessionStorageBackend
     from sessionstore_sql.execution import Result
     from sessionstore_sql.records import JSON
+    from sessionstore_sql.telemetry import Observer, Telemetry
+
+_OPERATIONS = ("create", "update", "update_ttl", "load", "delete", "change_id", "delete_expired")
 
 
 class _SessionOperations:
     """The seven operations: arguments checked, states turned to bytes, errors attributed."""
 
-    def __init__(self, calls: DirectCalls | CoalescedCalls, codec: StateCodec) -> None:
+    def __init__(
+        self, calls: DirectCalls | CoalescedCalls, codec: StateCodec, observer: Observer | None
+    ) -> None:
         self._calls = calls
         self._codec = codec
+        if observer is not None:
+            watch(self, _OPERATIONS, observer)
 
     async def create(self, session_id: SessionId, record: SessionRecord) -> None:
         """Store a new session; see ``SessionStorageBackend.create``.
@@ -145,6 +153,8 @@ class SQLSessionStore(_SessionOperations):
         codec: Turns states into bytes; JSON where none is given.
         engine_options: For ``create_async_engine``, over the store's own; only with a URL.
         coalesce: Whether calls that wait at the same time are answered by one statement.
+        telemetry: Watches the store, and the stores that ``bind`` returns; see
+            ``sessionstore_sql.otel``. ``None``: nobody does.
 
     Constructing a store does no I/O. A store works in every event loop that its engine works
     in: with ``poolclass=NullPool`` among the ``engine_options``, in several.
@@ -163,6 +173,7 @@ class SQLSessionStore(_SessionOperations):
         codec: StateCodec | None = None,
         engine_options: Mapping[str, Any] | None = None,
         coalesce: bool = True,
+        telemetry: Telemetry | None = None,
     ) -> None:
         session_rows = session_table(table, schema=schema)
         self._owns_engine = not isinstance(engine_or_url, AsyncEngine)
@@ -174,6 +185,11 @@ class SQLSessionStore(_SessionOperations):
             engine = create_engine(engine_or_url, engine_options)
         dialect = dialect_of(engine)
         self._engine = engine
+        observer = (
+            None
+            if telemetry is None
+            else telemetry.observer(engine, dialect, session_rows.fullname)
+        )
         if not self._owns_engine and dialect.autocommit_is_free:
             engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._executor = PooledExecutor(
@@ -181,6 +197,7 @@ class SQLSessionStore(_SessionOperations):
             dialect,
             session_rows.fullname,
             answer_timeout_s=dialect.answer_timeout_s if self._owns_engine else None,
+            observer=observer,
         )
         self._operations = Operations(dialect, build_statements(session_rows, dialect))
         self._direct = calls = DirectCalls(self._executor, self._operations)
@@ -189,7 +206,11 @@ class SQLSessionStore(_SessionOperations):
             if coalesce
             else None
         )
-        super().__init__(self._coalesced or calls, JSONCodec() if codec is None else codec)
+        super().__init__(
+            self._coalesced or calls, JSONCodec() if codec is None else codec, observer
+        )
+        if observer is not None:
+            watch(self, ("delete_expired_exclusively", "count_expired"), observer)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -217,8 +238,10 @@ class SQLSessionStore(_SessionOperations):
         dialect = self._executor.dialect
         if dialect_of(connection.engine) is not dialect:
             raise ValueError("the connection is to another kind of database than the store")
-        executor = BoundExecutor(connection, dialect, self._executor.table)
-        return _SessionOperations(DirectCalls(executor, self._operations), self._codec)
+        observer = self._executor.observer
+        executor = BoundExecutor(connection, dialect, self._executor.table, observer)
+        calls = DirectCalls(executor, self._operations)
+        return _SessionOperations(calls, self._codec, observer)
 
     async def delete_expired_exclusively(self, batch_size: int) -> int | None:
         """Remove expired sessions as ``delete_expired`` does, unless someone else does so already.

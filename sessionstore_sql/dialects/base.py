@@ -160,6 +160,9 @@ class Dialect:
     classify: Callable[[BaseException], Failure]
     """Says what an error means. Codes decide, not classes or texts (hazard A3)."""
 
+    status_code: Callable[[BaseException], str | None]
+    """Returns the code that the server, or the driver in its place, gave to an error."""
+
     redact: Callable[[str], str]
     """Removes from an error's text what shows bound values (hazard X2)."""
 
@@ -179,6 +182,9 @@ class Dialect:
 
     prepare_engine: Callable[[Engine], None] = lambda _engine: None
     """Adds what each new connection needs to an engine of our own."""
+
+    namespace: Callable[[URL], str | None] = lambda url: url.database
+    """Returns the name of the database, for whoever looks at several."""
 
     is_unreachable: Callable[[BaseException], bool] = lambda _error: False
     """Whether an error of connecting, which has no code, means that the server was not reached."""

@@ -154,10 +154,20 @@ def _state_limit(connection: Connection, size: int) -> int | None:
 
 
 def _classify(error: BaseException) -> Failure:
-    code = error.args[0] if error.args else None
+    code = _number(error)
     if code == _OF_THE_ENGINE and _NO_ROOM.search(str(error)):
         return Failure.OUT_OF_RESOURCES
-    return _FAILURES.get(code, Failure.OTHER) if isinstance(code, int) else Failure.OTHER
+    return Failure.OTHER if code is None else _FAILURES.get(code, Failure.OTHER)
+
+
+def _status_code(error: BaseException) -> str | None:
+    code = None if isinstance(error, OSError) else _number(error)  # that is the system's number
+    return None if code is None else str(code)
+
+
+def _number(error: BaseException) -> int | None:
+    code = error.args[0] if error.args else None
+    return code if isinstance(code, int) else None
 
 
 def _redact(message: str) -> str:
@@ -203,6 +213,7 @@ DIALECT = Dialect(
     autocommit_is_free=False,
     state_limit=_state_limit,
     classify=_classify,
+    status_code=_status_code,
     redact=_redact,
     storage=storage,
     drivers={"aiomysql": "mysql", "asyncmy": "asyncmy"},

@@ -117,7 +117,7 @@ def _purge_exclusively(table: Table) -> Executable:
 def _classify(error: BaseException) -> Failure:
     if type(error).__name__ == "InvalidCachedStatementError":  # it has lost its code (hazard A4)
         return Failure.STALE_PLAN
-    code = getattr(error, "sqlstate", None) or ""
+    code = _status_code(error) or ""
     if code == "0A000" and "cached plan" in str(error):
         return Failure.STALE_PLAN
     if _REFUSED_PARAMETER in str(error):
@@ -127,6 +127,10 @@ def _classify(error: BaseException) -> Failure:
     return _FAILURES.get(code) or _FAILURE_CLASSES.get(code[:2], Failure.OTHER)
 
 
+def _status_code(error: BaseException) -> str | None:
+    return getattr(error, "sqlstate", None)
+
+
 def _is_unreachable(error: BaseException) -> bool:
     # asyncpg, by itself or in SQLAlchemy's wrapping: none of several hosts takes writes, as yet.
     if "TargetServerAttributeNotMatched" in {type(error).__name__, type(error.__cause__).__name__}:
@@ -134,7 +138,7 @@ def _is_unreachable(error: BaseException) -> bool:
     # psycopg's errors of connecting have no code. What the server itself said begins with FATAL,
     # and but for these says that an operator is needed: wrong password, no such database.
     message = str(error)
-    if getattr(error, "sqlstate", None) is not None:
+    if _status_code(error) is not None:
         return False
     return type(error).__module__.startswith("psycopg") and (
         "FATAL:" not in message or any(each in message for each in _PASSING_REFUSALS)
@@ -198,6 +202,7 @@ DIALECT = Dialect(
     error_aborts_transaction=True,
     autocommit_is_free=True,
     classify=_classify,
+    status_code=_status_code,
     is_unreachable=_is_unreachable,
     redact=_redact,
     storage=storage,

@@ -68,6 +68,11 @@ def _classify(error: BaseException) -> Failure:
     return _FAILURES.get(code) or _FAILURES.get(code & _PRIMARY_CODE, Failure.OTHER)
 
 
+def _status_code(error: BaseException) -> str | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else str(code)
+
+
 def _redact(message: str) -> str:
     return message
 
@@ -99,6 +104,11 @@ def _engine_options(url: URL) -> dict[str, Any]:
         name = f"/sessionstore-{secrets.token_hex(8)}"
         options["url"] = url.set(database=f"file:{name}", query=_MEMDB)
     return options
+
+
+def _namespace(url: URL) -> str | None:
+    # The name of one in memory is drawn anew for each store.
+    return ":memory:" if _is_in_memory(url) else url.database
 
 
 def _absent_file(url: URL) -> str | None:
@@ -160,6 +170,8 @@ DIALECT = Dialect(
     statements_at_once=1,  # it works in this process, whose threads take turns
     autocommit_is_free=False,
     classify=_classify,
+    status_code=_status_code,
+    namespace=_namespace,
     redact=_redact,
     storage=_storage,
     absent_file=_absent_file,

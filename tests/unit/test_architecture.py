@@ -37,7 +37,7 @@ LAYERS = (
     },
     {"dialects.mysql", "dialects.postgresql", "dialects.sqlite"},
     {"dialects"},
-    {"statements", "failures"},
+    {"statements", "failures", "telemetry"},
     {"operations"},
     {"exclusion"},
     {"execution", "engines"},
@@ -52,7 +52,7 @@ LAYERS = (
 
 LEAVES = (
     *("__main__", "aiohttp", "command_line", "django", "fastapi", "litestar", "migrate"),
-    *("starlette", "starsessions", "statistics", "survey", "testing"),
+    *("otel", "starlette", "starsessions", "statistics", "survey", "testing"),
 )
 """They import what they like, and nothing imports them: an application may live without."""
 

@@ -1,0 +1,194 @@
+"""What is under way: an operation, or a batch, with its span."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from time import perf_counter_ns, time_ns
+from typing import TYPE_CHECKING, NamedTuple
+
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace import Link, SpanKind, StatusCode, set_span_in_context
+
+from sessionstore_sql.errors import DatabaseError
+from sessionstore_sql.otel.attributes import BATCH_SIZE, COLLECTION, OPERATION, error_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from contextvars import Token
+    from types import TracebackType
+    from typing import Self
+
+    from opentelemetry.trace import Span, Tracer
+
+    from sessionstore_sql.dialects import Dialect
+    from sessionstore_sql.otel.attributes import Attributes
+    from sessionstore_sql.otel.instruments import Instruments
+    from sessionstore_sql.telemetry import Result
+
+OUTCOME_UNKNOWN = "sessionstore_sql.outcome_unknown"
+RETRIES = "sessionstore_sql.retries"
+
+_NOBODYS = Context()
+"""A batch answers many callers: it is a part of nobody's trace, and has a link to each."""
+
+_under_way: ContextVar[UnderWay | None] = ContextVar("sessionstore_sql.otel", default=None)
+
+
+def under_way() -> UnderWay | None:
+    """Return what this task is doing."""
+    return _under_way.get()
+
+
+class Signals(NamedTuple):
+    """Where spans and measurements go."""
+
+    tracer: Tracer
+    instruments: Instruments
+
+
+class Subject:
+    """One of the operations of one store, or the batches of one."""
+
+    __slots__ = ("attributes", "dialect", "name", "signals")
+
+    def __init__(
+        self, signals: Signals, dialect: Dialect, of_store: Attributes, operation: str
+    ) -> None:
+        self.signals = signals
+        self.dialect = dialect
+        self.attributes: Attributes = {**of_store, OPERATION: operation}
+        self.name = f"{operation} {of_store[COLLECTION]}"
+
+
+class UnderWay:
+    """What is done, from ``begin`` to ``end``. What it does meanwhile belongs to its span."""
+
+    __slots__ = ("_began", "_inside", "_started", "retries", "span", "subject")
+
+    span: Span
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.retries = 0
+
+    def begin(self, context: Context | None, attributes: Attributes, links: Sequence[Link]) -> None:
+        """Start the span: a child of the one in ``context``, or of the current one."""
+        subject = self.subject
+        # The length of a span is measured by the clock that nobody sets.
+        self._started, self._began = time_ns(), perf_counter_ns()
+        self.span = subject.signals.tracer.start_span(
+            subject.name, context, SpanKind.CLIENT, attributes, links, self._started
+        )
+        self._inside = _Inside(self)
+        self._inside.__enter__()
+
+    def end(self, error: BaseException | None, nanoseconds: int, outcome: Attributes) -> None:
+        """End the span, with the name of what went wrong, and not with its text."""
+        span = self.span
+        if span.is_recording():
+            if error is not None:
+                span.set_status(StatusCode.ERROR)
+                span.set_attributes(outcome)
+                if isinstance(error, DatabaseError) and error.outcome_unknown:
+                    span.set_attribute(OUTCOME_UNKNOWN, value=True)
+            if self.retries > 0:
+                span.set_attribute(RETRIES, self.retries)
+        span.end(self._started + nanoseconds)
+        self._inside.__exit__(None if error is None else type(error), error, None)
+
+    def took(self) -> int:
+        """Return the nanoseconds since the beginning."""
+        return perf_counter_ns() - self._began
+
+
+class Operation(UnderWay):
+    """An operation, in its caller's task."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        self.begin(None, self.subject.attributes, ())
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        took, subject = self.took(), self.subject
+        outcome = {} if error is None else error_attributes(error, subject.dialect)
+        # While the span is current, so that a backend can lead from the one to the other.
+        subject.signals.instruments.duration.record(
+            took / 1e9, {**subject.attributes, **outcome} if outcome else subject.attributes
+        )
+        self.end(error, took, outcome)
+
+    async def resume(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Make a call as a part of this operation, in another task."""
+        with _Inside(self):
+            return await call()
+
+
+class Batch(UnderWay):
+    """A batch, in a task of the lane's."""
+
+    __slots__ = ("_origins",)
+
+    def __init__(self, subject: Subject, origins: Sequence[Operation]) -> None:
+        super().__init__(subject)
+        self._origins = origins
+
+    def __enter__(self) -> Self:
+        spans = [origin.span for origin in self._origins]
+        contexts = [span.get_span_context() for span in spans]
+        size = len(self._origins)
+        subject = self.subject
+        subject.signals.instruments.batch_size.record(size, subject.attributes)
+        links = [Link(context) for context in contexts if context.is_valid]
+        self.begin(_NOBODYS, {**subject.attributes, BATCH_SIZE: size}, links)
+        if self.span.is_recording():
+            batch = self.span.get_span_context()
+            for span in spans:
+                if span.is_recording():
+                    span.add_link(batch)
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        outcome = {} if error is None else error_attributes(error, self.subject.dialect)
+        self.end(error, self.took(), outcome)
+
+
+class _Inside:
+    """Has what is done inside belong to what is under way."""
+
+    __slots__ = ("_span_token", "_token", "_what")
+
+    def __init__(self, what: UnderWay) -> None:
+        self._what = what
+        self._span_token: Token[Context] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _under_way.set(self._what)
+        # Without an SDK there is none, and nobody to tell.
+        if self._what.span.get_span_context().is_valid:
+            self._span_token = attach(set_span_in_context(self._what.span))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if kind is GeneratorExit:
+            # A coroutine that nobody awaits any more is closed wherever that is noticed, where
+            # there is nothing to restore.
+            return
+        if self._span_token is not None:
+            detach(self._span_token)
+        _under_way.reset(self._token)
