@@ -269,8 +269,7 @@ class Lane(Generic[Answer]):
     def _watch(self, batch: list[list[_Waiting[Answer]]]) -> AbstractContextManager[object]:
         if self.observer is None:
             return nullcontext()
-        calls = (waiting for same in batch for waiting in same)
-        return self.observer.batch([call.origin for call in calls if call.origin is not None])
+        return self.observer.batch([waiting.origin for same in batch for waiting in same])
 
     def _may_be_one_calls(self, error: BaseException) -> bool:
         """Whether one call of the batch may be to blame, so that the others can succeed."""

@@ -61,7 +61,7 @@ class LaneObserver(Protocol[OriginT]):
         """Note how long the calls have waited that are made now."""
         ...
 
-    def batch(self, origins: Sequence[OriginT]) -> AbstractContextManager[object]:
+    def batch(self, origins: Sequence[OriginT | None]) -> AbstractContextManager[object]:
         """Enclose the making of a batch, in a task of nobody's."""
         ...
 

@@ -183,7 +183,7 @@ class Dialect:
     prepare_engine: Callable[[Engine], None] = lambda _engine: None
     """Adds what each new connection needs to an engine of our own."""
 
-    namespace: Callable[[URL], str | None] = lambda url: url.database
+    namespace: Callable[[URL], str | None] = lambda url: url.database or None
     """Returns the name of the database, for whoever looks at several."""
 
     is_unreachable: Callable[[BaseException], bool] = lambda _error: False

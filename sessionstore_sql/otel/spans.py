@@ -135,12 +135,12 @@ class Batch(UnderWay):
 
     __slots__ = ("_origins",)
 
-    def __init__(self, subject: Subject, origins: Sequence[Operation]) -> None:
+    def __init__(self, subject: Subject, origins: Sequence[Operation | None]) -> None:
         super().__init__(subject)
         self._origins = origins
 
     def __enter__(self) -> Self:
-        spans = [origin.span for origin in self._origins]
+        spans = [origin.span for origin in self._origins if origin is not None]
         contexts = [span.get_span_context() for span in spans]
         size = len(self._origins)
         subject = self.subject

@@ -70,6 +70,6 @@ class LaneWatch:
         for each in seconds:
             record(each, attributes)
 
-    def batch(self, origins: Sequence[Operation]) -> Batch:
+    def batch(self, origins: Sequence[Operation | None]) -> Batch:
         """Enclose a batch."""
         return Batch(self._batches, origins)

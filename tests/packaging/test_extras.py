@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    ("extra", "framework"), [("litestar", "litestar"), ("aiohttp", "aiohttp_session")]
+    ("extra", "framework"),
+    [("litestar", "litestar"), ("aiohttp", "aiohttp_session"), ("otel", "opentelemetry")],
 )
 def test_a_missing_framework_is_named_with_its_extra(extra: str, framework: str) -> None:
     """As a missing driver is."""

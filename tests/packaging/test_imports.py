@@ -19,6 +19,7 @@ NOT_NEEDED = {
     "click",
     "django",
     "litestar",
+    "opentelemetry",
     "psycopg",
     "fastapi",
     "pydantic",
@@ -27,16 +28,31 @@ NOT_NEEDED = {
     "rich",
     "sessionstore_sql.command_line",
     "sessionstore_sql.migrate",
+    "sessionstore_sql.otel",
     "sessionstore_sql.statistics",
     "sessionstore_sql.testing",
     "starlette",
     "starsessions",
 }
 
+USE = """
+import asyncio
+from sessionstore_sql import SessionId, SQLSessionStore, UnknownIdError
+
+sys.modules["opentelemetry"] = None
+
+async def main():
+    async with SQLSessionStore("sqlite://") as store:
+        calls = (store.delete(SessionId.generate()) for _ in range(50))
+        await asyncio.gather(*calls, return_exceptions=True)
+
+asyncio.run(main())
+"""
+
 
 def modules_after(statement: str) -> set[str]:
     """Return the names of the modules that a new interpreter has after ``statement``."""
-    script = f"import sys; {statement}; print(*sys.modules)"
+    script = f"import sys\n{statement}\nprint(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -53,6 +69,14 @@ def test_constructing_a_store_loads_its_own_driver_only() -> None:
     store = "from sessionstore_sql import SQLSessionStore; SQLSessionStore('sqlite://')"
 
     assert modules_after(store) & NOT_NEEDED == {"aiosqlite"}
+
+
+def test_a_store_that_nobody_watches_needs_no_opentelemetry() -> None:
+    """Using it imports nothing of it, and it need not be installed."""
+    names = modules_after(USE)
+
+    assert {name for name in names if name.startswith("opentelemetry.")} == set()
+    assert "sessionstore_sql.otel" not in names
 
 
 @pytest.mark.parametrize("name", ["sessionstore_sql", "sessionstore_sql.migrate"])

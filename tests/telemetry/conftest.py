@@ -1,0 +1,60 @@
+"""Stores that OpenTelemetry watches."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, text
+
+from sessionstore_sql import SQLSessionStore
+from tests.databases import TARGETS, Databases
+from tests.telemetry.exported import Exported
+
+
+@pytest.fixture
+def exported() -> Exported:
+    """What is exported in this test."""
+    return Exported()
+
+
+@pytest.fixture
+async def opened(exported: Exported) -> AsyncIterator[Callable[..., Any]]:
+    """Opens watched stores on empty tables; nothing may be checked out in the end."""
+    async with AsyncExitStack() as stack:
+
+        async def open_store(url: URL, **options: Any) -> SQLSessionStore:
+            options.setdefault("telemetry", exported.telemetry())
+            store = await stack.enter_async_context(SQLSessionStore(url, **options))
+            async with store.engine.connect() as connection:
+                await connection.execute(text("DELETE FROM sessionstore_sessions"))
+            stack.callback(lambda: checked_out(store) == 0 or pytest.fail("a connection leaked"))
+            return store
+
+        yield open_store
+
+
+def checked_out(store: SQLSessionStore) -> int:
+    """Return how many connections are in use."""
+    return store.engine.pool.checkedout()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.fixture
+async def watched(url: URL, opened: Callable[..., Any]) -> SQLSessionStore:
+    """A watched store on every database."""
+    return await opened(url)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def sqlite_url(databases: Databases) -> URL:
+    """This run's database on SQLite."""
+    (target,) = [target for target in TARGETS if target.database == "sqlite"]
+    return databases.url(target)
+
+
+@pytest.fixture
+async def on_sqlite(sqlite_url: URL, opened: Callable[..., Any]) -> SQLSessionStore:
+    """A watched store, for what no database makes a difference to."""
+    return await opened(sqlite_url)  # type: ignore[no-any-return]

@@ -1,0 +1,197 @@
+"""A span for each batch, and links to whom it answers."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from opentelemetry import context as contexts
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind, StatusCode
+from sqlalchemy import event
+
+from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore, UnknownIdError, lanes
+from tests.telemetry.exported import BATCH_SIZE, DURATION, QUEUE, Exported, attributes, by
+
+pytestmark = pytest.mark.anyio
+
+HOUR = timedelta(hours=1)
+MANY = 10
+
+
+def linked(span: ReadableSpan) -> set[int]:
+    """Return the ids of the spans that it has links to."""
+    return {link.context.span_id for link in span.links}
+
+
+def ids_of(spans: list[ReadableSpan]) -> set[int]:
+    """Return the ids of the spans."""
+    return {span.context.span_id for span in spans}
+
+
+async def call_many(store: SQLSessionStore, operation: str) -> None:
+    """Make calls at the same time, of which the first goes alone."""
+    ids = [SessionId.generate() for _ in range(MANY)]
+    record = SessionRecord({"a": 1}, HOUR)
+    if operation != "create":
+        for each in ids:
+            await store.create(each, record)
+    arguments: dict[str, tuple[Any, ...]] = {"load": (), "delete": (), "update_ttl": (HOUR,)}
+    given = arguments.get(operation, (record,))
+    await asyncio.gather(*(getattr(store, operation)(each, *given) for each in ids))
+
+
+@pytest.mark.parametrize("operation", ["create", "update", "update_ttl", "load", "delete"])
+async def test_a_batch_is_a_span_of_its_own(
+    watched: SQLSessionStore, exported: Exported, operation: str
+) -> None:
+    """A root, with a link to each operation that it answers; and each has one to it."""
+    with exported.application.start_as_current_span("request"):
+        await call_many(watched, operation)
+
+    batch = exported.span(f"BATCH {operation}")
+    alone, *together = sorted(exported.spans(operation)[-MANY:], key=lambda span: len(span.links))
+    assert batch.name == f"BATCH {operation} sessionstore_sessions"
+    assert (batch.kind, batch.parent) == (SpanKind.CLIENT, None)
+    assert attributes(batch)["db.operation.batch.size"] == MANY - 1
+    assert linked(batch) == ids_of(together)
+    assert alone.links == ()
+    for span in together:
+        assert linked(span) == {batch.context.span_id}
+        assert "db.operation.batch.size" not in attributes(span)
+
+
+async def test_batches_and_waits_are_measured(watched: SQLSessionStore, exported: Exported) -> None:
+    """How many calls a batch answered; how long each that waited did. No batch counts twice."""
+    await call_many(watched, "load")
+
+    (size,) = exported.points(BATCH_SIZE)
+    assert (size.count, size.sum) == (1, MANY - 1)
+    assert size.attributes["db.operation.name"] == "BATCH load"
+    (wait,) = exported.points(QUEUE)
+    assert (wait.count, wait.attributes["db.operation.name"]) == (MANY - 1, "load")
+    assert wait.sum > 0
+    operations = by(exported.points(DURATION), "db.operation.name")
+    assert operations == {"create": MANY, "load": MANY}
+
+
+async def test_calls_of_a_batch_that_ask_for_one_session_all_have_their_link(
+    watched: SQLSessionStore, exported: Exported
+) -> None:
+    """Two rows, and as many operations as callers."""
+    ids = [SessionId.generate(), SessionId.generate()]
+
+    await asyncio.gather(*(watched.load(each) for each in ids * 5))
+
+    batch = exported.span("BATCH load")
+    assert attributes(batch)["db.operation.batch.size"] == len(batch.links) == 9
+
+
+async def test_a_batch_is_in_nobodys_context(
+    on_sqlite: SQLSessionStore, exported: Exported
+) -> None:
+    """Callers of several requests: none has another's baggage, nor the batch any of it."""
+    seen: list[tuple[int, str | None]] = []
+    whose: ContextVar[str | None] = ContextVar("whose", default=None)
+
+    @event.listens_for(on_sqlite.engine.sync_engine, "before_cursor_execute")
+    def look(*_: Any) -> None:
+        seen.append((trace.get_current_span().get_span_context().span_id, whose.get()))
+
+    async def request(name: str) -> None:
+        whose.set(name)
+        with exported.application.start_as_current_span(name) as span:
+            await on_sqlite.load(SessionId.generate())
+            assert trace.get_current_span() is span
+
+    await asyncio.gather(*(request(f"request {number}") for number in range(MANY)))
+
+    batch, requests = exported.span("BATCH load"), exported.spans("load")
+    (alone,) = [span for span in requests if not span.links]
+    assert seen == [(alone.context.span_id, "request 0"), (batch.context.span_id, None)]
+    assert len({span.context.trace_id for span in [batch, *requests]}) == MANY + 1
+    assert contexts.get_current() == {}
+
+
+async def test_a_call_that_leaves_its_batch_is_in_its_own_callers_context(
+    on_sqlite: SQLSessionStore, exported: Exported
+) -> None:
+    """Two of one id are not changed by one batch: the later ones go alone, each in its own span."""
+    seen: list[int] = []
+
+    @event.listens_for(on_sqlite.engine.sync_engine, "before_cursor_execute")
+    def look(*_: Any) -> None:
+        seen.append(trace.get_current_span().get_span_context().span_id)
+
+    session_id = SessionId.generate()
+    await on_sqlite.create(session_id, SessionRecord({}, HOUR))
+    seen.clear()
+
+    await asyncio.gather(*(on_sqlite.update_ttl(session_id, HOUR) for _ in range(3)))
+
+    spans = exported.spans("update_ttl")
+    assert (len(seen), set(seen)) == (3, ids_of(spans))
+    assert [span.links for span in spans] == [()] * 3
+    (wait,) = exported.points(QUEUE)
+    assert wait.count == 2
+
+
+async def test_a_refusal_is_the_callers_and_not_the_batchs(
+    watched: SQLSessionStore, exported: Exported
+) -> None:
+    """A batch that tells some of its callers that their ids are unknown has done its work."""
+    calls = (watched.delete(SessionId.generate()) for _ in range(MANY))
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert {type(each).__mro__[2] for each in answers} == {UnknownIdError}
+    assert exported.span("BATCH delete").status.status_code is StatusCode.UNSET
+    assert by(exported.points(DURATION), "error.type") == {"UnknownIdError": MANY}
+
+
+async def test_a_caller_that_went_away_has_ended_its_span(
+    on_sqlite: SQLSessionStore, exported: Exported
+) -> None:
+    """Cancelled in the lane: its span says so, its call is no batch's, the others are answered."""
+    calls = [asyncio.ensure_future(on_sqlite.load(SessionId.generate())) for _ in range(MANY)]
+    await asyncio.sleep(0)
+    calls[-1].cancel()
+
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert answers[:-1] == [None] * (MANY - 1)
+    (cancelled,) = [span for span in exported.spans("load") if "error.type" in attributes(span)]
+    assert attributes(cancelled)["error.type"] == "asyncio.exceptions.CancelledError"
+    assert cancelled.status.status_code is StatusCode.ERROR
+    batch = exported.span("BATCH load")
+    assert len(batch.links) == attributes(batch)["db.operation.batch.size"] == MANY - 2
+
+
+async def test_a_full_lane_is_an_error_of_ours(
+    on_sqlite: SQLSessionStore, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was asked of the database, so it has no code."""
+    monkeypatch.setattr(lanes, "MAX_WAITING", 2)
+
+    calls = (on_sqlite.load(SessionId.generate()) for _ in range(4))
+    await asyncio.gather(*calls, return_exceptions=True)
+
+    errors = [attributes(span).get("error.type") for span in exported.spans("load")]
+    assert sorted(map(str, errors)) == ["DatabaseError", "None", "None", "None"]
+
+
+async def test_whoever_circumvents_the_watch_is_served(
+    on_sqlite: SQLSessionStore, exported: Exported
+) -> None:
+    """A method of the class is called in no operation's context; a batch has no link to it."""
+    store = on_sqlite
+    unwatched = (SQLSessionStore.load(store, SessionId.generate()) for _ in range(MANY))
+
+    answers = await asyncio.gather(*unwatched)
+
+    assert answers == [None] * MANY
+    (batch,) = exported.all_spans()
+    assert (attributes(batch)["db.operation.batch.size"], batch.links) == (MANY - 1, ())
