@@ -101,7 +101,7 @@ async def test_a_store_is_not_kept_alive(sqlite_url: URL, exported: Exported) ->
     await store.load(SessionId.generate())
     await store.aclose()
     assert in_state(exported) == {"used": 0, "idle": 0}
-    alive = [weakref.ref(store), weakref.ref(store.engine.sync_engine)]
+    alive: list[weakref.ref[Any]] = [weakref.ref(store), weakref.ref(store.engine.sync_engine)]
 
     del store
     gc.collect()
