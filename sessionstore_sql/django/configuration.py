@@ -6,7 +6,7 @@
 - ``"database"``: a name in ``DATABASES``, such as ``"default"``, for PostgreSQL, MySQL or
   MariaDB. A store of its own is opened there, through the driver that the store prefers;
 - what else ``SQLSessionStore`` takes: ``"table"``, ``"schema"``, ``"codec"``,
-  ``"engine_options"``, ``"coalesce"``.
+  ``"engine_options"``, ``"coalesce"``, ``"telemetry"``.
 """
 
 from __future__ import annotations
