@@ -28,7 +28,7 @@ from sessionstore_sql.operations import Operations
 from sessionstore_sql.records import SessionId, SessionRecord, require_batch_size, require_ttl
 from sessionstore_sql.schema import DEFAULT_TABLE, session_table
 from sessionstore_sql.statements import build_statements
-from sessionstore_sql.telemetry import watch
+from sessionstore_sql.telemetry import Telemetry, watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sessionstore_sql.backend import SessionStorageBackend
     from sessionstore_sql.execution import Result
     from sessionstore_sql.records import JSON
-    from sessionstore_sql.telemetry import Observer, Telemetry
+    from sessionstore_sql.telemetry import Observer
 
 _OPERATIONS = ("create", "update", "update_ttl", "load", "delete", "change_id", "delete_expired")
 
@@ -175,6 +175,7 @@ class SQLSessionStore(_SessionOperations):
         coalesce: bool = True,
         telemetry: Telemetry | None = None,
     ) -> None:
+        _require_telemetry(telemetry)
         session_rows = session_table(table, schema=schema)
         self._owns_engine = not isinstance(engine_or_url, AsyncEngine)
         if isinstance(engine_or_url, AsyncEngine):
@@ -308,6 +309,16 @@ async def _attributed(operation: type[SessionStoreError], call: Awaitable[Result
 def _require_id(session_id: object) -> None:
     if not isinstance(session_id, SessionId):
         raise TypeError(f"a session id is a SessionId, not {type(session_id).__name__}")
+
+
+def _require_telemetry(telemetry: object) -> None:
+    if telemetry is None or (isinstance(telemetry, Telemetry) and not isinstance(telemetry, type)):
+        return
+    got = telemetry if isinstance(telemetry, type) else type(telemetry)
+    raise TypeError(
+        "telemetry is an instance, such as OpenTelemetry() of sessionstore_sql.otel, "
+        f"not {got.__name__}"
+    )
 
 
 def _require_record(record: object) -> None:

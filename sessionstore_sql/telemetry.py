@@ -8,7 +8,7 @@ or another attempt, costs one comparison with ``None``.
 from __future__ import annotations
 
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 OriginT = TypeVar("OriginT", bound="Origin")
 
 
+@runtime_checkable
 class Telemetry(Protocol):
     """What ``SQLSessionStore`` takes: it watches any number of stores."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -52,10 +53,13 @@ class Pools:
 
     def __init__(self) -> None:
         self._names: WeakKeyDictionary[Engine, str] = WeakKeyDictionary()
+        # Whoever reads the metrics may have a thread of its own.
+        self._lock = Lock()
 
     def add(self, engine: Engine, attributes: Attributes) -> None:
         """Count the connections of an engine, for as long as somebody else needs it."""
-        self._names[engine] = _name_of(attributes)
+        with self._lock:
+            self._names[engine] = _name_of(attributes)
 
     def measure_with(self, meter: Meter) -> None:
         """Make the instruments."""
@@ -93,8 +97,9 @@ class Pools:
             yield Observation(sums[name], {_POOL: name})
 
     def _open(self) -> Iterator[tuple[str, QueuePool]]:
-        # A reader may have a thread of its own, and stores come and go meanwhile.
-        for engine, name in list(self._names.items()):
+        with self._lock:
+            names = list(self._names.items())
+        for engine, name in names:
             if isinstance(engine.pool, QueuePool):
                 yield name, engine.pool
 

@@ -11,10 +11,11 @@ import pytest
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode
 from sqlalchemy import event
 
 from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore, UnknownIdError, lanes
+from sessionstore_sql.engines import create_engine, dialect_of
 from tests.telemetry.exported import BATCH_SIZE, DURATION, QUEUE, Exported, attributes, by
 
 pytestmark = pytest.mark.anyio
@@ -195,3 +196,29 @@ async def test_whoever_circumvents_the_watch_is_served(
     assert answers == [None] * MANY
     (batch,) = exported.all_spans()
     assert (attributes(batch)["db.operation.batch.size"], batch.links) == (MANY - 1, ())
+
+
+async def test_a_batch_of_what_is_not_sampled_has_its_links(
+    on_sqlite: SQLSessionStore, exported: Exported
+) -> None:
+    """Whether it is sampled itself is decided for it alone."""
+    unsampled = SpanContext(trace_id=1, span_id=2, is_remote=True)
+    token = contexts.attach(trace.set_span_in_context(NonRecordingSpan(unsampled)))
+
+    await asyncio.gather(*(on_sqlite.load(SessionId.generate()) for _ in range(MANY)))
+    contexts.detach(token)
+
+    (batch,) = exported.all_spans()
+    assert [link.context.trace_id for link in batch.links] == [1] * (MANY - 1)
+
+
+async def test_a_batch_is_a_root_wherever_it_is_made(exported: Exported) -> None:
+    """It asks for no parent, rather than to rely on a task without one."""
+    engine = create_engine("sqlite://")
+    observer = exported.telemetry().observer(engine, dialect_of(engine), "sessions")
+
+    application = exported.application
+    with application.start_as_current_span("request"), observer.of_lane("load").batch([None]):
+        pass
+
+    assert exported.span("BATCH load").parent is None

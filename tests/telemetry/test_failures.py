@@ -98,6 +98,21 @@ async def test_retries_of_a_batch_are_the_batchs(
     )
 
 
+async def test_a_retry_of_what_nobody_watches_is_counted(
+    on_sqlite: SQLSessionStore, exported: Exported
+) -> None:
+    """A method of the class is in no operation's context, nor in that of the one before."""
+    await on_sqlite.load(SessionId.generate())
+    exported.forget()
+    trouble(on_sqlite, locked())
+
+    await SQLSessionStore.load(on_sqlite, SessionId.generate())
+
+    (point,) = exported.points(RETRIES)
+    assert (point.value, "db.operation.name" in point.attributes) == (1, False)
+    assert exported.all_spans() == ()
+
+
 async def test_an_unknown_outcome_is_said(on_sqlite: SQLSessionStore, exported: Exported) -> None:
     """It is what an operator looks for after the database went away."""
     trouble(on_sqlite, lost())

@@ -23,6 +23,7 @@ from sessionstore_sql import (
     SQLSessionStore,
     UnknownIdError,
 )
+from sessionstore_sql.otel import OpenTelemetry
 from tests.telemetry.exported import DURATION, PURGED, Exported, attributes, by
 
 pytestmark = pytest.mark.anyio
@@ -253,6 +254,13 @@ async def test_one_watches_many_stores(
     await refused(there.load(SessionId.generate()), DatabaseError)
 
     assert [span.name for span in exported.all_spans()] == [f"load {TABLE}", "load elsewhere"]
+
+
+@pytest.mark.parametrize("mistake", [True, "otel", OpenTelemetry])
+def test_what_cannot_watch_is_refused(mistake: Any) -> None:
+    """Where the store is made; the class itself is the likeliest mistake."""
+    with pytest.raises(TypeError, match=r"^telemetry is an instance, such as OpenTel"):
+        SQLSessionStore("sqlite://", telemetry=mistake)
 
 
 async def test_a_store_that_nobody_watches_is_as_it_was(sqlite_url: URL) -> None:

@@ -44,6 +44,15 @@ async def test_connections_are_counted_by_their_state(
     assert {point.attributes[POOL] for point in exported.points(CONNECTIONS)} == {name}
 
 
+async def test_a_pool_without_a_place_is_named_after_the_database(exported: Exported) -> None:
+    """What else its engine knows is in a function of its own."""
+    engine = create_async_engine("mariadb+aiomysql://")
+    SQLSessionStore(engine, telemetry=exported.telemetry())
+
+    assert {point.attributes[POOL] for point in exported.points(CONNECTIONS)} == {"mariadb"}
+    await engine.dispose()
+
+
 async def test_a_shared_pool_is_counted_once(sqlite_url: URL, exported: Exported) -> None:
     """However many stores share an engine, and however many objects watch them."""
     engine = create_async_engine(sqlite_url, pool_size=3, max_overflow=2)
