@@ -90,7 +90,7 @@ class Pools:
         for name, pool in self._open():
             # SQLAlchemy has no public way to ask.
             overflow = pool._max_overflow  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-            if pool.size() == 0 or overflow < 0:
+            if overflow < 0:
                 unbounded.add(name)
             sums[name] = sums.get(name, 0) + pool.size() + overflow
         for name in sums.keys() - unbounded:

@@ -32,7 +32,7 @@ class OpenTelemetry:
     each batch, with links to the operations it answers. Nothing of a session is in any of them,
     nor in the metrics: no id, no digest, no state; and no password, query or text of an error.
 
-    One may watch many stores. Without an SDK it records nothing, and costs a few microseconds an
+    One may watch many stores. Without an SDK it records nothing, and costs some microseconds an
     operation.
 
     Args:

@@ -90,6 +90,8 @@ async def test_calls_of_a_batch_that_ask_for_one_session_all_have_their_link(
 
     batch = exported.span("BATCH load")
     assert attributes(batch)["db.operation.batch.size"] == len(batch.links) == 9
+    (wait,) = exported.points(QUEUE)
+    assert wait.count == 9
 
 
 async def test_a_batch_is_in_nobodys_context(

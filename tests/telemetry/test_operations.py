@@ -242,6 +242,19 @@ async def test_what_is_purged_is_counted(watched: SQLSessionStore, exported: Exp
     assert point.value == 5
 
 
+async def test_what_is_purged_in_a_transaction_is_counted(
+    watched: SQLSessionStore, host_engine: AsyncEngine, exported: Exported
+) -> None:
+    """By the store that the operation is bound of."""
+    await watched.create(SessionId.generate(), SessionRecord({}, timedelta(0)))
+
+    async with host_engine.begin() as connection:
+        await watched.bind(connection).delete_expired()
+
+    (point,) = exported.points(PURGED)
+    assert point.value == 1
+
+
 async def test_one_watches_many_stores(
     sqlite_url: URL, opened: Callable[..., Awaitable[SQLSessionStore]], exported: Exported
 ) -> None:
