@@ -150,7 +150,7 @@ def test_every_module_has_a_layer() -> None:
     assert {module for module in MODULES if not is_leaf(module)} == set(RANKS)
 
 
-@pytest.mark.parametrize("module", [module for module in RANKS if module in MODULES])
+@pytest.mark.parametrize("module", sorted(module for module in RANKS if module in MODULES))
 def test_imports_come_from_lower_layers(module: str) -> None:
     """No module imports from its own layer, from a higher one or from a leaf."""
     imported = set(imports_of(MODULES[module].read_text())) - {module}
