@@ -109,13 +109,14 @@ class Executor(Protocol):
 class PooledExecutor:
     """Runs work on a connection of an engine; when ``run`` returns, it is committed."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # options, each by keyword
         self,
         engine: AsyncEngine,
         dialect: Dialect,
         table: str,
         *,
         answer_timeout_s: float | None = None,
+        owns_engine: bool = False,
         observer: Observer | None = None,
     ) -> None:
         """Use ``engine``, and give an attempt up whose answer takes longer than the timeout.
@@ -126,6 +127,7 @@ class PooledExecutor:
         self.dialect = dialect
         self.table = table
         self.answer_timeout_s = answer_timeout_s
+        self.owns_engine = owns_engine
         self.observer = observer
         self._pool: Pool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -261,6 +263,8 @@ class _Attempt(Generic[Result]):
             # SQLAlchemy 2.0 lets asyncpg's errors of connecting through as they are, with their
             # code; 2.1 too, where asyncpg has none for them.
             known = hasattr(error, "sqlstate") or self._executor.dialect.is_unreachable(error)
+            if not known and not self._executor.owns_engine:
+                raise error  # the host's own, of what it has put into its engine
             if not known:
                 error = stumbled(error, self._executor.engine.url)
         failure = classify(error, self._executor.dialect, sent=self._sent)

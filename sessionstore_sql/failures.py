@@ -74,17 +74,26 @@ def database_error(
     return result
 
 
+_TELLING = 4
+"""Characters: fewer occur in any text."""
+
+
 def stumbled(error: Exception, url: URL) -> ArgumentError:
     """Return an error for what is no driver's error, and yet raised while it connects.
 
     Drivers stumble so over what they find in a URL, or over what they lack. The text is that of
-    ``error``, without what the URL has to hide; ``error`` itself is not to be chained.
+    ``error``, without what the URL has to hide; ``error`` itself is not to be chained. Where
+    that is so short that its gaps would tell what it is, there is no text.
     """
-    text = f"{type(error).__name__}: {error}"
+    name = type(error).__name__
     values = {value for each in url.normalized_query.values() for value in each}
-    for hidden in sorted({str(url.password or ""), *values} - {""}, key=len, reverse=True):
-        text = text.replace(hidden, "***")
-    return ArgumentError(text)
+    hidden = sorted({str(url.password or ""), *values} - {""}, key=len, reverse=True)
+    if hidden and len(hidden[-1]) < _TELLING:
+        return ArgumentError(name)
+    text = str(error)
+    for each in hidden:
+        text = text.replace(each, "***")
+    return ArgumentError(f"{name}: {text}")
 
 
 def redact(error: BaseException, dialect: Dialect) -> None:

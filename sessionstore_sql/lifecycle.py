@@ -172,9 +172,17 @@ async def carry_out(
             session_id = await _perform(operation, store, session_id, record)
     except UnknownIdError as error:
         logger.info("a session ended while a request was using it: nothing was stored")
-        rotated = await was_rotated(store, error.session_id)
-        return Outcome(Cookie.KEEP if rotated else Cookie.REMOVE, None)
+        return Outcome(await _cookie_of_the_lost(store, error.session_id), None)
     return Outcome(decision.cookie, session_id if decision.cookie is Cookie.SET else None)
+
+
+async def _cookie_of_the_lost(store: SessionStorageBackend, session_id: SessionId) -> Cookie:
+    """Return what becomes of the cookie where its session is gone."""
+    try:
+        return Cookie.KEEP if await was_rotated(store, session_id) else Cookie.REMOVE
+    except DatabaseError:
+        logger.exception("whether a session's id was rotated is not known: its cookie is kept")
+        return Cookie.KEEP
 
 
 async def _perform(

@@ -21,16 +21,21 @@ from sessionstore_sql.records import SessionId, SessionRecord
 
 if TYPE_CHECKING:
     from sessionstore_sql.backend import SessionStorageBackend
+    from sessionstore_sql.records import JSON
 
 NOTED = timedelta(minutes=5)
 """How long a note lives: longer than a request waits for the start of its response."""
+
+_SHARED: dict[str, JSON] = {"shared": True}
+"""What a note holds that more than one rotation counts on."""
 
 
 async def rotate(store: SessionStorageBackend, old_id: SessionId) -> SessionId:
     """Give a session another id, and return that.
 
     The note comes first: whoever finds the old id unknown because of this rotation finds the
-    note as well. It goes again where there was nothing to rotate.
+    note as well. It goes again where there was nothing to rotate, unless another rotation has
+    counted on it: that one may be who has won.
 
     Raises:
         UnknownIdError: The session has ended, or another request has rotated its id.
@@ -42,7 +47,7 @@ async def rotate(store: SessionStorageBackend, old_id: SessionId) -> SessionId:
     try:
         await store.change_id(old_id, new_id)
     except UnknownIdError:
-        if is_ours:
+        if is_ours and not await _is_shared(store, note):
             with suppress(UnknownIdError):
                 await store.delete(note)
         raise
@@ -59,12 +64,24 @@ async def was_rotated(store: SessionStorageBackend, session_id: SessionId) -> bo
 
 
 async def _leave(store: SessionStorageBackend, note: SessionId) -> bool:
-    """Leave a note; return whether it is this call's, and not a rival's."""
-    try:
+    """Leave a note; return whether it is this call's, and not a rival's.
+
+    On a rival's it is marked, before anything else is done, that it is counted on here, too: the
+    rival, which finds the old id unknown only after the winner has changed it, finds that.
+    """
+    with suppress(DuplicateIdError):
         await store.create(note, SessionRecord({}, NOTED))
-    except DuplicateIdError:
-        return False
-    return True
+        return True
+    try:
+        await store.update(note, SessionRecord(_SHARED, NOTED))
+    except UnknownIdError:  # it has expired, or its writer has found nothing to rotate
+        await store.create(note, SessionRecord(_SHARED, NOTED))
+    return False
+
+
+async def _is_shared(store: SessionStorageBackend, note: SessionId) -> bool:
+    record = await store.load(note)
+    return record is not None and record.state == _SHARED
 
 
 def _note_of(session_id: SessionId) -> SessionId:

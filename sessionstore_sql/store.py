@@ -28,7 +28,7 @@ from sessionstore_sql.operations import Operations
 from sessionstore_sql.records import SessionId, SessionRecord, require_batch_size, require_ttl
 from sessionstore_sql.schema import DEFAULT_TABLE, session_table
 from sessionstore_sql.statements import build_statements
-from sessionstore_sql.telemetry import Telemetry, watch
+from sessionstore_sql.telemetry import CarefulObserver, Telemetry, watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
@@ -189,7 +189,7 @@ class SQLSessionStore(_SessionOperations):
         observer = (
             None
             if telemetry is None
-            else telemetry.observer(engine, dialect, session_rows.fullname)
+            else CarefulObserver(telemetry.observer(engine, dialect, session_rows.fullname))
         )
         if not self._owns_engine and dialect.autocommit_is_free:
             engine = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -198,6 +198,7 @@ class SQLSessionStore(_SessionOperations):
             dialect,
             session_rows.fullname,
             answer_timeout_s=dialect.answer_timeout_s if self._owns_engine else None,
+            owns_engine=self._owns_engine,
             observer=observer,
         )
         self._operations = Operations(dialect, build_statements(session_rows, dialect))

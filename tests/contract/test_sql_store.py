@@ -50,7 +50,6 @@ ODD_TABLES = [
     "back`tick",
     "per%cent",
     "%s",
-    "%(id)s",
     "Upper",
     "a:b",
     "ключ",

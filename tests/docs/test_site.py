@@ -39,8 +39,15 @@ LOADING = {
 FETCHING = {"mermaid", "arithmatex", "glightbox", "pyodide", "md-source"}
 """Classes for which the theme's script fetches something from a foreign host."""
 
-INTERNAL = {"alembic_config", "require_lasting", "autogenerate_options", "connect", "queue"}
-"""What ``migrate`` has for env.py and for nobody else."""
+INTERNAL = {
+    "alembic_config",
+    "assertions_as_refusals",
+    "autogenerate_options",
+    "connect",
+    "queue",
+    "require_lasting",
+}
+"""What ``migrate`` has for env.py and the command, and for nobody else."""
 
 
 def build(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -451,11 +451,26 @@ async def test_a_connection_that_is_not_had_sent_nothing(
     assert (error.transient, error.outcome_unknown) == (True, False)
 
 
+async def test_what_a_host_raises_while_connecting_is_the_hosts(executor: PooledExecutor) -> None:
+    """From a hook in an engine of its own, such as one that fetches a token."""
+
+    class TokenExpiredError(Exception):
+        pass
+
+    @event.listens_for(executor.engine.sync_engine, "do_connect")
+    def refuse(*_: Any) -> None:
+        raise TokenExpiredError
+
+    with pytest.raises(TokenExpiredError):
+        await executor.run(Work(), Effect.READ)
+
+
 @pytest.mark.parametrize("effect", Effect)
 async def test_what_a_driver_stumbles_over_is_the_databases(
     executor: PooledExecutor, effect: Effect
 ) -> None:
     """It is said, and tried once; but not with what the URL has to hide."""
+    executor.owns_engine = True
     engine = executor.engine.sync_engine
     engine.url = engine.url.set(password="hunter2", query={"charset": "swordfish"})
 

@@ -12,12 +12,13 @@ import asyncpg
 import psycopg
 import pymysql
 import pytest
+from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from sessionstore_sql.dialects import Failure, dialect_named
-from sessionstore_sql.failures import classify, database_error, redact
+from sessionstore_sql.failures import classify, database_error, redact, stumbled
 
 POSTGRESQL = dialect_named("postgresql")
 MYSQL = dialect_named("mysql")
@@ -547,3 +548,11 @@ def test_a_long_chain_is_redacted_to_its_end() -> None:
     redact(error, MYSQL)
 
     assert SECRET not in repr(last)
+
+
+def test_a_password_of_a_few_characters_is_not_told_by_its_gaps() -> None:
+    """They would be where it was."""
+    url = make_url("mysql://u:e@host/db")
+
+    assert str(stumbled(TypeError("unexpected"), url)) == "TypeError"
+    assert str(stumbled(TypeError("no secret"), url.set(password="secret"))) == "TypeError: no ***"

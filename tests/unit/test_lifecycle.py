@@ -16,6 +16,7 @@ from sessionstore_sql import (
     CreateError,
     DatabaseError,
     DuplicateIdError,
+    LoadError,
     SerializationError,
     SessionId,
     SessionRecord,
@@ -313,13 +314,30 @@ async def test_who_loses_to_a_rotation_leaves_the_cookie_alone(
 ) -> None:
     """The browser's is another one by now; nothing is stored, under no id."""
     new_id = await rotate(backend, OLD_ID)
-    before = dict(backend.rows)
+    before, state = set(backend.rows), backend.rows[new_id]
 
     outcome = await carry_out(Decision(operations, SET), backend, session_id=OLD_ID, record=RECORD)
 
     assert outcome == Outcome(KEEP, None)
-    assert backend.rows == before
-    assert await backend.load(new_id) is not None
+    assert set(backend.rows) == before
+    assert backend.rows[new_id] == state
+
+
+@pytest.mark.anyio
+async def test_a_cookie_is_kept_where_its_fate_is_not_known(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer goes out all the same; a dead cookie does no harm."""
+    await backend.delete(OLD_ID)
+
+    async def fail(_session_id: SessionId) -> None:
+        raise for_operation(LoadError, DatabaseError("down"))
+
+    monkeypatch.setattr(backend, "load", fail)
+
+    outcome = await carry_out(Decision((UPDATE,), SET), backend, session_id=OLD_ID, record=RECORD)
+
+    assert outcome == Outcome(KEEP, None)
 
 
 @pytest.mark.anyio

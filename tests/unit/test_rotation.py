@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from sessionstore_sql import SessionId, SessionRecord, UnknownIdError
+from sessionstore_sql import DatabaseError, SessionId, SessionRecord, UnknownIdError
 from sessionstore_sql.cookies import id_of
 from sessionstore_sql.rotation import rotate, was_rotated
 from sessionstore_sql.testing.support import HOUR
@@ -111,3 +111,42 @@ async def test_the_longest_id_has_a_note(memory: MemoryBackend) -> None:
     await rotate(memory, longest)
 
     assert await was_rotated(memory, longest)
+
+
+async def test_the_loser_of_two_rotations_leaves_the_winners_note(memory: MemoryBackend) -> None:
+    """Though it was the loser who wrote it: its own answer would remove the winner's cookie."""
+    change_id = memory.change_id
+    winner: list[SessionId] = []
+
+    async def lose(old_id: SessionId, new_id: SessionId) -> None:
+        memory.change_id = change_id  # type: ignore[method-assign]
+        winner.append(await rotate(memory, old_id))
+        await change_id(old_id, new_id)
+
+    memory.change_id = lose  # type: ignore[method-assign]
+
+    with pytest.raises(UnknownIdError):
+        await rotate(memory, OLD_ID)
+
+    assert await memory.load(winner[0]) is not None
+    assert await was_rotated(memory, OLD_ID)
+
+
+async def test_a_note_that_is_there_is_renewed(memory: MemoryBackend) -> None:
+    """As one is that a rotation left which failed in the middle, and is made again."""
+
+    async def fail(old_id: SessionId, new_id: SessionId) -> None:
+        raise DatabaseError("away", transient=True)
+
+    change_id, memory.change_id = memory.change_id, fail  # type: ignore[method-assign]
+    with pytest.raises(DatabaseError):
+        await rotate(memory, OLD_ID)
+    memory.change_id = change_id  # type: ignore[method-assign]
+    (note,) = notes_in(memory, OLD_ID)
+    await memory.update_ttl(note, timedelta(seconds=9))
+
+    await rotate(memory, OLD_ID)
+
+    record = await memory.load(note)
+    assert record is not None
+    assert record.ttl > timedelta(minutes=4)
