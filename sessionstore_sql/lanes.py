@@ -62,7 +62,8 @@ WORTH_A_STATEMENT = 16
 """Waiting calls for which a second statement is started: for fewer, it costs more than it saves."""
 PATIENCE = 0.05
 """Seconds that a call waits for the statements under way before another one is started: a lane
-must not stand still because one session's row is locked."""
+must not stand still because one session's row is locked. Who waits is looked at as often, so that
+it may take twice as long."""
 MAX_AT_ONCE = 4
 """Statements of a lane under way at once, at the most."""
 
@@ -176,10 +177,10 @@ class Lane(Generic[Answer]):
         if not self._waiting:
             return
         loop = asyncio.get_running_loop()
-        due = self._waiting[0].since + PATIENCE
-        if due <= loop.time() and len(self._under_way) < MAX_AT_ONCE:
+        is_due = self._waiting[0].since + PATIENCE <= loop.time()
+        if is_due and len(self._under_way) < MAX_AT_ONCE:
             self._start_serving()
-        self._alarm = loop.call_at(max(due, loop.time() + PATIENCE), self._reinforce)
+        self._alarm = loop.call_later(PATIENCE, self._reinforce)
 
     async def _serve(self, token: object) -> None:
         try:
@@ -309,7 +310,7 @@ class LoadLane(Lane["Loaded"]):
         """Expect the largest state of this batch, and half of what was expected at the least."""
         sizes = [len(found[0] or b"") for found in answers.values() if found is not None]
         if sizes:
-            self._expected = max(*sizes, self._expected // 2, 1)
+            self._expected = max(*sizes, self._expected // 2)
 
 
 async def _answer_alone(waiting: _Waiting[Answer]) -> None:
