@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -33,7 +35,7 @@ class Statements:
 
         async def alone() -> str:
             self.alone.append(name)
-            await self.gate.wait()
+            await self.end_of([name])
             if name in self.bad:
                 raise DatabaseError(f"{name} is bad")
             return f"{name} alone"
@@ -44,12 +46,107 @@ class Statements:
         """Make a batch of calls."""
         names = [row.key.decode() for row in rows]
         self.batches.append(names)
-        await self.gate.wait()
+        await self.end_of(names)
         if self.batch_error is not None:
             raise self.batch_error
         if self.bad & set(names):
             raise DatabaseError("one of them is bad")
         return {name.encode(): f"{name} together" for name in names if name not in self.unanswered}
+
+    async def end_of(self, names: list[str]) -> None:
+        """Return when this statement may end."""
+        await self.gate.wait()
+
+
+class OneByOne(Statements):
+    """Statements that are let go one by one, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[list[str]] = []
+        """What each was for: one call made alone, or a batch."""
+        self._ends: list[asyncio.Event] = []
+
+    async def end_of(self, names: list[str]) -> None:
+        """Return when this statement may end."""
+        end = asyncio.Event()
+        self.started.append(names)
+        self._ends.append(end)
+        await end.wait()
+
+    async def end(self, number: int) -> None:
+        """Let one go, counted from zero as they started."""
+        self._ends[number].set()
+        await settle()
+
+    async def end_all(self) -> None:
+        """Let all go, those too that start then."""
+        for end in self._ends:
+            end.set()
+            await settle()
+
+
+class Loads(OneByOne):
+    """Statements that load states of the given sizes; for other names there is no session."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: dict[str, int] = {}
+
+    def ask(self, lane: LoadLane, name: str) -> asyncio.Task[Loaded]:
+        """Ask in a task of its own."""
+
+        async def alone() -> Loaded:
+            await self.call(name)()
+            return self._found(name)
+
+        return asyncio.ensure_future(lane.ask(Row(name.encode()), alone))
+
+    async def load(self, rows: Sequence[Row]) -> Mapping[bytes, Loaded]:
+        """Make a batch of loads."""
+        return {key: self._found(key.decode()) for key in await self.batch(rows)}
+
+    def _found(self, name: str) -> Loaded:
+        return (b"x" * self.sizes[name], timedelta(1)) if name in self.sizes else None
+
+
+class Clock:
+    """The loop's clock, put forward rather than waited for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._time = loop.time
+        self._ahead = 0.0
+
+    def time(self) -> float:
+        """Return the time since whenever."""
+        return self._time() + self._ahead
+
+    async def advance(self, seconds: float) -> None:
+        """Let whatever is due by then happen."""
+        self._ahead += seconds
+        await settle()
+
+
+@pytest.fixture(autouse=True)
+async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock beside which the time that a test takes is nothing."""
+    loop = asyncio.get_running_loop()
+    clock = Clock(loop)
+    monkeypatch.setattr(loop, "time", clock.time)
+    monkeypatch.setattr(lanes, "PATIENCE", 3600)
+    return clock
+
+
+@pytest.fixture
+async def held() -> OneByOne:
+    """Statements of this test, let go one by one."""
+    return OneByOne()
+
+
+@pytest.fixture
+async def loads() -> Loads:
+    """Loads of this test, let go one by one."""
+    return Loads()
 
 
 @pytest.fixture
@@ -70,6 +167,12 @@ def ask(
     """Ask in a task of its own."""
     row = Row(name.encode(), state=state)
     return asyncio.ensure_future(lane.ask(row, statements.call(name)))
+
+
+async def all_of(*asked: Awaitable[Any], return_exceptions: bool = False) -> list[Any]:
+    """Return the answers; a call that nobody answers fails the test rather than hold it up."""
+    async with asyncio.timeout(10):
+        return await asyncio.gather(*asked, return_exceptions=return_exceptions)
 
 
 async def settle() -> None:
@@ -97,7 +200,7 @@ async def test_calls_that_wait_are_answered_together(
     assert (statements.alone, statements.batches) == (["a"], [])
     await settle()
     statements.gate.set()
-    assert await asyncio.gather(*asked) == ["a alone", "b together", "c together", "d together"]
+    assert await all_of(*asked) == ["a alone", "b together", "c together", "d together"]
     assert statements.batches == [["b", "c", "d"]]
 
 
@@ -108,7 +211,7 @@ async def test_a_batch_never_changes_one_session_twice(
     asked = [ask(lane, statements, name) for name in ("first", "a", "b", "a", "c", "a", "c")]
     await settle()
     statements.gate.set()
-    await asyncio.gather(*asked)
+    await all_of(*asked)
     assert statements.batches == [["a", "b", "c"], ["a", "c"]]
     assert statements.alone == ["first", "a"]
 
@@ -128,7 +231,7 @@ async def test_loads_of_one_session_share_a_row(statements: Statements) -> None:
     asked = [asyncio.ensure_future(lane.ask(Row(key), alone)) for key in (b"0", b"a", b"b", b"a")]
     await settle()
     statements.gate.set()
-    answers = await asyncio.gather(*asked)
+    answers = await all_of(*asked)
     assert statements.batches == [["a", "b"]]
     assert [answer and answer[0] for answer in answers] == [None, b"a", b"b", b"a"]
 
@@ -139,7 +242,7 @@ async def test_what_a_batch_leaves_is_made_alone(lane: Lane[str], statements: St
     asked = [ask(lane, statements, name) for name in "0abc"]
     await settle()
     statements.gate.set()
-    answers = await asyncio.gather(*asked)
+    answers = await all_of(*asked)
     assert answers == ["0 alone", "a together", "b alone", "c together"]
 
 
@@ -149,7 +252,7 @@ async def test_a_bad_record_fails_alone(lane: Lane[str], statements: Statements)
     asked = [ask(lane, statements, name) for name in "0abc"]
     await settle()
     statements.gate.set()
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    answers = await all_of(*asked, return_exceptions=True)
     assert [str(answer) for answer in answers] == ["0 alone", "a alone", "b is bad", "c alone"]
 
 
@@ -171,7 +274,7 @@ async def test_a_failed_connection_fails_everyone_once(
     asked = [ask(lane, statements, name) for name in "0abc"]
     await settle()
     statements.gate.set()
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    answers = await all_of(*asked, return_exceptions=True)
     assert [str(answer) for answer in answers] == ["0 alone", "gone", "gone", "gone"]
     assert statements.alone == ["0"]
 
@@ -185,7 +288,7 @@ async def test_a_batch_that_waited_for_one_row_is_made_call_by_call(
     asked = [ask(lane, statements, name) for name in "0ab"]
     await settle()
     statements.gate.set()
-    assert await asyncio.gather(*asked) == ["0 alone", "a alone", "b alone"]
+    assert await all_of(*asked) == ["0 alone", "a alone", "b alone"]
 
 
 async def test_a_batch_that_fails_for_whatever_reason_is_made_call_by_call(
@@ -196,7 +299,7 @@ async def test_a_batch_that_fails_for_whatever_reason_is_made_call_by_call(
     asked = [ask(lane, statements, name) for name in "0ab"]
     await settle()
     statements.gate.set()
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    answers = await all_of(*asked, return_exceptions=True)
     assert answers == ["0 alone", "a alone", "b alone"]
     assert await ask(lane, statements, "z") == "z alone"
 
@@ -210,7 +313,7 @@ async def test_a_cancelled_first_caller_leaves_the_others_served(
     asked[0].cancel()
     await settle()
     statements.gate.set()
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    answers = await all_of(*asked, return_exceptions=True)
     assert isinstance(answers[0], asyncio.CancelledError)
     assert answers[1:] == ["b together", "c together"]
 
@@ -224,7 +327,7 @@ async def test_a_caller_cancelled_while_waiting_is_left_out(
     asked[2].cancel()
     await settle()
     statements.gate.set()
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    answers = await all_of(*asked, return_exceptions=True)
     assert isinstance(answers[2], asyncio.CancelledError)
     assert statements.batches == [["b", "d"]]
 
@@ -247,7 +350,7 @@ async def test_a_caller_cancelled_in_a_batch_takes_nobody_along(statements: Stat
     asked[1].cancel()
     await settle()
     statements.gate.set()
-    answers = await asyncio.gather(opener, *asked, return_exceptions=True)
+    answers = await all_of(opener, *asked, return_exceptions=True)
     assert isinstance(answers[2], asyncio.CancelledError)
     assert [answers[0], answers[1], answers[3]] == ["quick", "a together", "c together"]
 
@@ -260,7 +363,7 @@ async def test_batches_are_bounded_by_rows(
     asked = [ask(lane, statements, name) for name in "0abcde"]
     await settle()
     statements.gate.set()
-    await asyncio.gather(*asked)
+    await all_of(*asked)
     assert statements.batches == [["a", "b"], ["c", "d"]]
     assert statements.alone == ["0", "e"]
 
@@ -275,7 +378,7 @@ async def test_batches_are_bounded_by_bytes(lane: Lane[str], statements: Stateme
     assert statements.alone == ["0", "large"]
     await settle()
     statements.gate.set()
-    await asyncio.gather(*asked)
+    await all_of(*asked)
     assert statements.batches == [["a", "b"], ["c", "d"]]
 
 
@@ -296,7 +399,7 @@ async def test_batches_of_loads_adapt_to_the_sizes_seen() -> None:
 
     async def ask_many() -> int:
         batches.clear()
-        await asyncio.gather(*(lane.ask(Row(b"%d" % n), alone) for n in range(300)))
+        await all_of(*(lane.ask(Row(b"%d" % n), alone) for n in range(300)))
         return max(batches)
 
     before = await ask_many()
@@ -318,18 +421,17 @@ async def test_a_lane_has_a_bound(
     asked = [ask(lane, statements, name) for name in "0abc"]
     await settle()
     with pytest.raises(DatabaseError) as caught:
-        await lane.ask(Row(b"d"), statements.call("d"))
+        await all_of(ask(lane, statements, "d"))
     assert caught.value.transient
     await settle()
     statements.gate.set()
-    assert len(await asyncio.gather(*asked)) == 4
+    assert len(await all_of(*asked)) == 4
 
 
 async def test_a_statement_that_waits_for_a_lock_does_not_stop_the_lane(
-    lane: Lane[str], statements: Statements, monkeypatch: pytest.MonkeyPatch
+    lane: Lane[str], statements: Statements, clock: Clock
 ) -> None:
     """Others are served by another statement; the slow one still gets its answer."""
-    monkeypatch.setattr(lanes, "PATIENCE", 0.001)
     unlocked = asyncio.Event()
 
     async def locked() -> str:
@@ -338,26 +440,116 @@ async def test_a_statement_that_waits_for_a_lock_does_not_stop_the_lane(
 
     slow = asyncio.ensure_future(lane.ask(Row(b"slow"), locked))
     statements.gate.set()
-    assert await ask(lane, statements, "a") == "a alone"
-    assert await asyncio.gather(*(ask(lane, statements, name) for name in "bcd"))
+    for names in ("a", "bcd"):
+        asked = [ask(lane, statements, name) for name in names]
+        await settle()
+        assert not any(task.done() for task in asked)
+        await clock.advance(lanes.PATIENCE)
+        assert all(task.done() for task in asked)
     assert not slow.done()
     unlocked.set()
-    assert await slow == "at last"
+    assert await all_of(slow) == ["at last"]
 
 
 async def test_few_statements_are_under_way_at_once(
-    lane: Lane[str], statements: Statements, monkeypatch: pytest.MonkeyPatch
+    lane: Lane[str], statements: Statements, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where all are slow, the rest waits rather than take every connection."""
-    monkeypatch.setattr(lanes, "PATIENCE", 0.0001)
     monkeypatch.setattr(lanes, "MAX_ROWS", 1)
     asked = [ask(lane, statements, str(number)) for number in range(20)]
-    for _ in range(200):
-        await asyncio.sleep(0.0001)
+    for _ in range(lanes.MAX_AT_ONCE * 2):
+        await settle()
+        await clock.advance(lanes.PATIENCE)
     assert len(statements.alone) == lanes.MAX_AT_ONCE
-    await settle()
     statements.gate.set()
-    assert len(await asyncio.gather(*asked)) == 20
+    assert len(await all_of(*asked)) == 20
+
+
+async def test_one_statement_is_started_each_time_that_patience_ends(
+    held: OneByOne, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many have lost theirs."""
+    monkeypatch.setattr(lanes, "MAX_ROWS", 1)
+    lane = Lane(held.batch, at_once=2)
+    asked = [ask(lane, held, name) for name in "0abc"]
+    await settle()
+    await clock.advance(lanes.PATIENCE)
+    assert held.started == [["0"], ["a"]]
+    await clock.advance(lanes.PATIENCE * 3 / 4)
+    assert held.started == [["0"], ["a"]]
+    await clock.advance(lanes.PATIENCE / 4)
+    assert held.started == [["0"], ["a"], ["b"]]
+    await held.end_all()
+    await all_of(*asked)
+
+
+async def test_who_came_later_is_patient_for_longer(held: OneByOne, clock: Clock) -> None:
+    """The patience of those who have their statement is not that of those who wait."""
+    lane = Lane(held.batch, at_once=1)
+    asked = [ask(lane, held, name) for name in "0ab"]
+    await settle()
+    await held.end(0)
+    await clock.advance(lanes.PATIENCE / 2)
+    asked += [ask(lane, held, name) for name in "cd"]
+    await settle()
+    await clock.advance(lanes.PATIENCE * 3 / 4)
+    assert held.started == [["0"], ["a", "b"]]
+    await clock.advance(lanes.PATIENCE)
+    assert held.started == [["0"], ["a", "b"], ["c", "d"]]
+    await held.end_all()
+    await all_of(*asked)
+
+
+async def test_the_first_to_lose_patience_takes_the_others_along(
+    held: OneByOne, clock: Clock
+) -> None:
+    """A statement that is started for one is there for all."""
+    lane = Lane(held.batch, at_once=1)
+    asked = [ask(lane, held, name) for name in "0a"]
+    await settle()
+    await clock.advance(lanes.PATIENCE / 2)
+    asked += [ask(lane, held, "b")]
+    await settle()
+    await clock.advance(lanes.PATIENCE / 2)
+    assert held.started == [["0"], ["a", "b"]]
+    await held.end_all()
+    await all_of(*asked)
+
+
+async def test_a_lane_that_was_idle_is_as_patient_again(held: OneByOne, clock: Clock) -> None:
+    """Nothing happens when nobody waits any more, and later the same as before."""
+    lane = Lane(held.batch, at_once=1)
+    for _ in range(2):
+        held.started.clear()
+        asked = [ask(lane, held, name) for name in "0ab"]
+        await settle()
+        await clock.advance(lanes.PATIENCE)
+        assert held.started == [["0"], ["a", "b"]]
+        await held.end_all()
+        await all_of(*asked)
+        await clock.advance(lanes.PATIENCE)
+
+
+async def test_a_statement_that_was_stuck_leaves_what_waits_to_the_others(
+    held: OneByOne, clock: Clock
+) -> None:
+    """Or there would be more and more statements that take turns."""
+    lane = Lane(held.batch, at_once=1)
+    asked = [ask(lane, held, name) for name in "0ab"]
+    await settle()
+    await held.end(0)
+    asked += [ask(lane, held, name) for name in "cd"]
+    await settle()
+    await clock.advance(lanes.PATIENCE)
+    asked += [ask(lane, held, name) for name in "ef"]
+    await settle()
+    assert held.started == [["0"], ["a", "b"], ["c", "d"]]
+    await held.end(1)
+    assert held.started[3:] == []
+    await held.end(2)
+    assert held.started[3:] == [["e", "f"]]
+    await held.end(3)
+    await all_of(*asked)
 
 
 async def test_drain_waits_for_those_who_wait(lane: Lane[str], statements: Statements) -> None:
@@ -365,11 +557,43 @@ async def test_drain_waits_for_those_who_wait(lane: Lane[str], statements: State
     tasks = asyncio.all_tasks()
     asked = [ask(lane, statements, name) for name in "0abc"]
     await settle()
-    asyncio.get_running_loop().call_later(0.01, statements.gate.set)
-    await lane.drain()
+    asyncio.get_running_loop().call_soon(statements.gate.set)
+    await all_of(lane.drain())
+    assert asyncio.all_tasks() - {*asked} == tasks
     await settle()
     assert all(task.done() for task in asked)
-    assert asyncio.all_tasks() == tasks
+
+
+async def test_drain_waits_for_what_is_under_way(held: OneByOne) -> None:
+    """A batch that nobody waits behind, and what that leaves to be made alone."""
+    held.unanswered = {"a"}
+    lane = Lane(held.batch, at_once=1)
+    asked = [ask(lane, held, name) for name in "0ab"]
+    await settle()
+    await held.end(0)
+    drained = asyncio.ensure_future(lane.drain())
+    await settle()
+    assert not drained.done()
+    await held.end(1)
+    assert held.started == [["0"], ["a", "b"], ["a"]]
+    assert not drained.done()
+    await held.end(2)
+    assert drained.done()
+    await all_of(drained, *asked)
+
+
+async def test_drain_does_not_wait_for_who_was_cancelled(
+    lane: Lane[str], statements: Statements
+) -> None:
+    """Though its place in the lane is not cleared yet."""
+    asked = [ask(lane, statements, name) for name in "0a"]
+    await settle()
+    asked[1].cancel()
+    await settle()
+    await all_of(lane.drain())
+    assert not asked[0].done()
+    statements.gate.set()
+    await all_of(*asked, return_exceptions=True)
 
 
 async def test_two_callers_of_one_session_wait_for_the_same_batch_of_one(
@@ -380,7 +604,7 @@ async def test_two_callers_of_one_session_wait_for_the_same_batch_of_one(
     asked = [ask(lane, statements, name) for name in "0a"]
     await settle()
     statements.gate.set()
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    answers = await all_of(*asked, return_exceptions=True)
     assert [str(answer) for answer in answers] == ["0 alone", "a is bad"]
 
 
@@ -399,7 +623,7 @@ async def test_callers_cancelled_as_their_calls_are_made_alone(
     asked[2].cancel()
     await settle()
     statements.gate.set()
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    answers = await all_of(*asked, return_exceptions=True)
     assert [type(answer) for answer in answers[1:3]] == [asyncio.CancelledError] * 2
     assert answers[3] == "c alone"
     await lane.drain()
@@ -414,8 +638,11 @@ async def test_the_end_of_the_loop_is_the_end_of_those_who_wait(statements: Stat
     await settle()
     (serving,) = lane._tasks
     serving.cancel()
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    answers = await all_of(*asked, return_exceptions=True)
     assert [type(answer) for answer in answers] == [asyncio.CancelledError] * 4
+    assert serving.cancelled()
+    statements.gate.set()
+    assert await all_of(ask(lane, statements, "z")) == ["z alone"]
 
 
 async def test_a_call_made_alone_that_is_cancelled_cancels_its_caller(
@@ -428,7 +655,7 @@ async def test_a_call_made_alone_that_is_cancelled_cancels_its_caller(
     await settle()
     (serving,) = lane._tasks
     serving.cancel()
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    answers = await all_of(*asked, return_exceptions=True)
     assert [type(answer) for answer in answers] == [asyncio.CancelledError] * 2
 
 
@@ -452,7 +679,7 @@ async def test_a_caller_cancelled_in_a_batch_that_fails_hears_nothing_of_it(
     asked[1].cancel()
     await settle()
     statements.gate.set()
-    answers = await asyncio.gather(opener, *asked, return_exceptions=True)
+    answers = await all_of(opener, *asked, return_exceptions=True)
     assert isinstance(answers[2], asyncio.CancelledError)
     assert [str(answers[1]), str(answers[3])] == ["gone", "gone"]
 
@@ -489,7 +716,7 @@ async def test_where_many_wait_two_batches_share_them() -> None:
         for _ in range(6):
             await lane.ask(Row(b"%d" % number), alone)
 
-    await asyncio.gather(*(repeat(number) for number in range(count)))
+    await all_of(*(repeat(number) for number in range(count)))
     assert sizes[3:9] == [count // 2] * 6
 
 
@@ -502,7 +729,7 @@ async def test_a_batch_beside_a_call_alone_takes_all_that_wait(
     await settle()
     assert (statements.alone, statements.batches) == (["0"], [many])
     statements.gate.set()
-    await asyncio.gather(*asked)
+    await all_of(*asked)
 
 
 async def test_few_that_wait_are_not_worth_a_second_statement(
@@ -514,23 +741,352 @@ async def test_few_that_wait_are_not_worth_a_second_statement(
     await settle()
     assert (statements.alone, statements.batches) == (["0"], [])
     statements.gate.set()
-    await asyncio.gather(*asked)
+    await all_of(*asked)
     assert statements.batches == [few]
 
 
-async def test_a_session_is_in_one_batch_at_a_time(pair: Lane[str], statements: Statements) -> None:
+async def test_a_session_is_in_one_batch_at_a_time(held: OneByOne) -> None:
     """A write for a session that a batch is changing waits for that batch, not for its lock."""
     many = names_of("n", lanes.WORTH_A_STATEMENT)
     others = names_of("m", lanes.WORTH_A_STATEMENT)
-    asked = [ask(pair, statements, name) for name in ("0", *many)]
+    lane = Lane(held.batch, at_once=2)
+    asked = [ask(lane, held, name) for name in ("0", *many)]
     await settle()
-    assert statements.batches == [many]
-    asked += [ask(pair, statements, name) for name in (*many, *others)]
+    await held.end(0)
+    asked += [ask(lane, held, name) for name in (*many, *others)]
     await settle()
-    assert statements.batches == [many]
+    assert held.started == [["0"], many, others]
+    await held.end(1)
+    assert held.started[3:] == [many]
+    await held.end_all()
+    await all_of(*asked)
+
+
+async def test_loads_of_a_session_need_not_wait_for_each_other(loads: Loads) -> None:
+    """Two batches may read the same rows at once."""
+    many = names_of("n", lanes.WORTH_A_STATEMENT)
+    lane = LoadLane(loads.load, at_once=2)
+    asked = [loads.ask(lane, name) for name in ("0", *many)]
+    await settle()
+    await loads.end(0)
+    asked += [loads.ask(lane, name) for name in many]
+    await settle()
+    assert loads.started == [["0"], many, many]
+    await loads.end_all()
+    await all_of(*asked)
+
+
+async def test_the_end_of_a_call_alone_makes_room_for_a_statement(held: OneByOne) -> None:
+    """Those who have waited for the room don't wait for one more caller as well."""
+    many = names_of("n", lanes.WORTH_A_STATEMENT)
+    more = names_of("m", lanes.WORTH_A_STATEMENT)
+    lane = Lane(held.batch, at_once=2)
+    asked = [ask(lane, held, name) for name in ("0", *many)]
+    await settle()
+    asked += [ask(lane, held, name) for name in more]
+    await settle()
+    assert held.started == [["0"], many]
+    await held.end(0)
+    assert held.started[2:] == [more]
+    await held.end_all()
+    await all_of(*asked)
+
+
+async def test_what_waited_for_a_batch_is_shared_when_that_is_answered(held: OneByOne) -> None:
+    """Two statements take it at once, without another call that makes the lane look."""
+    many = names_of("n", lanes.WORTH_A_STATEMENT * 2)
+    lane = Lane(held.batch, at_once=2)
+    asked = [ask(lane, held, name) for name in ("0", *many, *many)]
+    await settle()
+    await held.end(0)
+    assert held.started == [["0"], many]
+    await held.end(1)
+    half = lanes.WORTH_A_STATEMENT
+    assert held.started[2:] == [many[:half], many[half:]]
+    await held.end_all()
+    await all_of(*asked)
+
+
+async def share(lane: Lane[str], held: OneByOne) -> None:
+    """Require that two batches in turn take as much as one has taken and what waits make up."""
+    first = len(held.started)
+    few, many = names_of("n", 10), names_of("m", 61)
+    asked = [ask(lane, held, name) for name in ("0", *few)]
+    await settle()
+    await held.end(first)
+    asked += [ask(lane, held, name) for name in many]
+    await settle()
+    assert held.started[first:] == [["0"], few, many[:36]]
+    await held.end(first + 1)
+    assert held.started[first + 3 :] == [many[36:]]
+    await held.end_all()
+    await all_of(*asked)
+
+
+async def test_batches_become_alike(held: OneByOne) -> None:
+    """A second statement leaves to the first what that has taken less; time after time."""
+    lane = Lane(held.batch, at_once=2)
+    await share(lane, held)
+    await share(lane, held)
+
+
+async def test_a_batch_whose_task_was_cancelled_is_no_longer_under_way(held: OneByOne) -> None:
+    """It counts neither as a statement nor with its rows."""
+    lane = Lane(held.batch, at_once=2)
+    asked = [ask(lane, held, name) for name in "0abcdef"]
+    await settle()
+    await held.end(0)
+    (serving,) = lane._tasks
+    serving.cancel()
+    await all_of(*asked, return_exceptions=True)
+    await share(lane, held)
+
+
+async def test_what_is_not_worth_two_statements_is_not_shared(held: OneByOne) -> None:
+    """One short of it: the second takes all."""
+    few = names_of("n", 3)
+    many = names_of("m", lanes.WORTH_A_STATEMENT * 2 - 1)
+    lane = Lane(held.batch, at_once=2)
+    asked = [ask(lane, held, name) for name in ("0", *few)]
+    await settle()
+    await held.end(0)
+    asked += [ask(lane, held, name) for name in many]
+    await settle()
+    assert held.started == [["0"], few, many]
+    await held.end_all()
+    await all_of(*asked)
+
+
+async def test_who_asks_again_at_once_is_in_the_next_batch() -> None:
+    """A batch is not made of those alone who came while the last was under way."""
+    sizes: list[int] = []
+
+    async def batch(rows: Sequence[Row]) -> Mapping[bytes, str]:
+        sizes.append(len(rows))
+        await asyncio.sleep(0)
+        return {row.key: "together" for row in rows}
+
+    async def alone() -> str:
+        await asyncio.sleep(0)
+        return "alone"
+
+    lane = Lane(batch, at_once=1)
+
+    async def repeat(number: int) -> None:
+        for _ in range(6):
+            await lane.ask(Row(b"%d" % number), alone)
+
+    await all_of(*(repeat(number) for number in range(4)))
+    assert sizes == [4] * 5 + [3]
+
+
+async def test_loads_that_may_each_fill_a_batch_are_made(
+    loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by one, as the first in a batch is taken whatever its size."""
+    monkeypatch.setattr(LoadLane, "max_bytes", lanes.FIRST_EXPECTED_BYTES - 1)
+    lane = LoadLane(loads.load, at_once=1)
+    asked = [loads.ask(lane, name) for name in "0ab"]
+    await settle()
+    await loads.end_all()
+    await all_of(*asked)
+    assert loads.started == [["0"], ["a"], ["b"]]
+
+
+async def test_a_state_as_large_as_a_batch_waits_with_the_others(
+    lane: Lane[str], statements: Statements
+) -> None:
+    """It fits; one byte more does not, and goes beside the lane."""
+    asked = [ask(lane, statements, "0")]
+    asked += [ask(lane, statements, "fits", b"x" * lanes.MAX_BYTES)]
+    asked += [ask(lane, statements, "large", b"x" * (lanes.MAX_BYTES + 1))]
+    await settle()
+    assert statements.alone == ["0", "large"]
     statements.gate.set()
-    await asyncio.gather(*asked)
-    assert all(len(set(batch)) == len(batch) for batch in statements.batches)
-    assert sorted(name for batch in statements.batches for name in batch) == sorted(
-        [*many, *many, *others]
-    )
+    await all_of(*asked)
+    assert statements.alone == ["0", "large", "fits"]
+
+
+async def test_nobody_overtakes_what_did_not_fit(lane: Lane[str], statements: Statements) -> None:
+    """It leads the next batch, with the small one behind it that would have fitted."""
+    quarter = b"x" * (lanes.MAX_BYTES // 4)
+    asked = [ask(lane, statements, "0")]
+    sizes = {"a": 1, "b": 1, "c": 3, "d": 1}
+    asked += [ask(lane, statements, name, quarter * size) for name, size in sizes.items()]
+    await settle()
+    statements.gate.set()
+    await all_of(*asked)
+    assert statements.batches == [["a", "b"], ["c", "d"]]
+
+
+async def test_a_full_batch_looks_no_further(statements: Statements) -> None:
+    """Or each batch would cost as much as all that wait."""
+    looked_at: list[bytes] = []
+
+    class Observed(Lane[str]):
+        def size_of(self, row: Row) -> int:
+            looked_at.append(row.key)
+            return super().size_of(row)
+
+    lane = Observed(statements.batch, at_once=1)
+    half = b"x" * (lanes.MAX_BYTES // 2)
+    asked = [ask(lane, statements, name, half) for name in "0abcdef"]
+    await settle()
+    statements.gate.set()
+    await all_of(*asked)
+    assert statements.batches == [["a", "b"], ["c", "d"], ["e", "f"]]
+    assert b"".join(looked_at) == b"abccdeef"
+
+
+async def ask_together(loads: Loads, lane: LoadLane, *names: str) -> None:
+    """Have these loaded in one batch, after a call made alone."""
+    asked = [loads.ask(lane, name) for name in ("0", *names)]
+    await settle()
+    await loads.end_all()
+    await all_of(*asked)
+    assert loads.started[-1] == [*names]
+
+
+@pytest.mark.parametrize("names", ["b", "abc"], ids=["alone", "together"])
+async def test_the_largest_state_seen_is_expected_next(loads: Loads, names: str) -> None:
+    """In a batch of one, too."""
+    loads.sizes = {"a": 90_000, "b": 100_000, "c": 80_000}
+    lane = LoadLane(loads.load, at_once=1)
+    assert lane.size_of(Row(b"d")) == lanes.FIRST_EXPECTED_BYTES
+    await ask_together(loads, lane, *names)
+    assert lane.size_of(Row(b"d")) == 100_000
+
+
+async def test_half_of_what_was_expected_still_is(loads: Loads) -> None:
+    """One batch of small states says little of the next."""
+    loads.sizes = {"a": 100_000, "b": 100, "c": 200}
+    lane = LoadLane(loads.load, at_once=1)
+    await ask_together(loads, lane, "a")
+    await ask_together(loads, lane, "b", "c")
+    assert lane.size_of(Row(b"d")) == 50_000
+
+
+@pytest.mark.parametrize("names", ["a", "ab"], ids=["alone", "together"])
+async def test_sessions_that_are_unknown_say_nothing_of_sizes(loads: Loads, names: str) -> None:
+    """Nor does one beside a state that was found, which is all that counts."""
+    lane = LoadLane(loads.load, at_once=1)
+    await ask_together(loads, lane, *names)
+    assert lane.size_of(Row(b"c")) == lanes.FIRST_EXPECTED_BYTES
+    loads.sizes = {"found": 100_000}
+    await ask_together(loads, lane, *names, "found")
+    assert lane.size_of(Row(b"c")) == 100_000
+
+
+async def test_loads_of_the_only_session_that_waits_are_all_answered(loads: Loads) -> None:
+    """Each by a call of its own: for one session there is no batch."""
+    loads.sizes = {"a": 1}
+    lane = LoadLane(loads.load, at_once=1)
+    asked = [loads.ask(lane, name) for name in "0aa"]
+    await settle()
+    await loads.end(0)
+    assert loads.alone == ["0", "a", "a"]
+    await loads.end_all()
+    answers = await all_of(*asked)
+    assert answers == [None, (b"x", timedelta(1)), (b"x", timedelta(1))]
+
+
+async def test_what_a_batch_leaves_holds_nobody_up(held: OneByOne) -> None:
+    """Each is made without waiting for another, and the lane goes on meanwhile."""
+    held.unanswered = {"a", "b"}
+    lane = Lane(held.batch, at_once=1)
+    asked = [ask(lane, held, name) for name in "0abc"]
+    await settle()
+    await held.end(0)
+    asked += [ask(lane, held, name) for name in "de"]
+    await settle()
+    await held.end(1)
+    assert held.started[2:] == [["a"], ["b"], ["d", "e"]]
+    await held.end(4)
+    assert [task.done() for task in asked] == [True, False, False, True, True, True]
+    await held.end_all()
+    await all_of(*asked)
+
+
+async def test_what_a_batch_leaves_of_who_is_gone_is_not_made(held: OneByOne) -> None:
+    """Nobody would hear of it."""
+    held.unanswered = {"a", "b"}
+    lane = Lane(held.batch, at_once=1)
+    asked = [ask(lane, held, name) for name in "0abc"]
+    await settle()
+    await held.end(0)
+    asked[1].cancel()
+    await settle()
+    await held.end(1)
+    assert held.started[2:] == [["b"]]
+    await held.end_all()
+    await all_of(*asked, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DatabaseError("gone", transient=True, connection_failed=True),
+        DatabaseError("gone", transient=True, outcome_unknown=True),
+    ],
+    ids=["not had", "lost"],
+)
+async def test_creates_share_the_fate_of_their_connection(
+    statements: Statements, error: DatabaseError
+) -> None:
+    """No row was waited for, or no matter: they may have been made."""
+    lane = CreateLane(statements.batch, at_once=1)
+    statements.batch_error = error
+    asked = [ask(lane, statements, name) for name in "0ab"]
+    await settle()
+    statements.gate.set()
+    answers = await all_of(*asked, return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["0 alone", "gone", "gone"]
+    assert statements.alone == ["0"]
+
+
+async def test_a_batch_is_made_in_a_context_of_nobodys(statements: Statements) -> None:
+    """Nor do the calls that it leaves run as whoever happened to come first."""
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+    seen: list[str] = []
+
+    async def batch(rows: Sequence[Row]) -> Mapping[bytes, str]:
+        seen.append(user.get())
+        return {}
+
+    async def alone() -> str:
+        seen.append(user.get())
+        await statements.gate.wait()
+        return "alone"
+
+    lane = Lane(batch, at_once=1)
+
+    async def ask_as(name: str) -> str:
+        user.set(name)
+        return await lane.ask(Row(name.encode()), alone)
+
+    asked = [asyncio.ensure_future(ask_as(name)) for name in ("ada", "grace", "alan")]
+    await settle()
+    statements.gate.set()
+    await all_of(*asked)
+    assert seen == ["ada", *["nobody"] * 3]
+
+
+async def test_a_batch_of_one_that_fails_or_is_given_up_ends_nothing_else(
+    loads: Loads,
+) -> None:
+    """There is nothing to learn of sizes from it, and no task of the lane breaks on that."""
+    loads.bad = {"bad"}
+    for name, error in (("bad", DatabaseError), ("given up", asyncio.CancelledError)):
+        first = len(loads.started)
+        lane = LoadLane(loads.load, at_once=1)
+        asked = [loads.ask(lane, each) for each in ("0", name)]
+        await settle()
+        await loads.end(first)
+        (serving,) = lane._tasks
+        if error is asyncio.CancelledError:
+            asked[1].cancel()
+            await settle()
+        await loads.end(first + 1)
+        answers = await all_of(*asked, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [type(None), error]
+        await all_of(serving)
