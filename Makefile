@@ -1,4 +1,5 @@
-# `make` says what there is. Everything is installed into .venv; nothing leaves this folder.
+# `make` says what there is. Everything is installed into .venv, .venv-matrix and .venv-bench; nothing
+# leaves this folder.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -91,7 +92,7 @@ check-wheel: $(VENV)/.dev ## Install what is in dist/ into an empty venv, and us
 	SESSIONSTORE_TEST_DIST=dist $(BIN)/python -m pytest tests/packaging $(ARGS)
 
 clean: ## Remove everything that make made
-	rm -rf $(VENV) $(MATRIX_VENV) dist build .coverage .coverage.* htmlcov
+	rm -rf $(VENV) $(MATRIX_VENV) $(BENCH_VENV) benchmarks/node/node_modules dist build .coverage .coverage.* htmlcov
 	rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -161,11 +161,13 @@ def _classify(error: BaseException) -> Failure:
 
 
 def _status_code(error: BaseException) -> str | None:
-    code = None if isinstance(error, OSError) else _number(error)  # that is the system's number
+    code = _number(error)
     return None if code is None else str(code)
 
 
 def _number(error: BaseException) -> int | None:
+    if isinstance(error, OSError):  # its number is the operating system's
+        return None
     code = error.args[0] if error.args else None
     return code if isinstance(code, int) else None
 

@@ -556,3 +556,11 @@ def test_a_password_of_a_few_characters_is_not_told_by_its_gaps() -> None:
 
     assert str(stumbled(TypeError("unexpected"), url)) == "TypeError"
     assert str(stumbled(TypeError("no secret"), url.set(password="secret"))) == "TypeError: no ***"
+
+
+def test_the_systems_number_is_not_a_servers() -> None:
+    """A path that is no folder (20) is not a disk without room."""
+    mysql = dialect_named("mysql")
+
+    assert mysql.classify(NotADirectoryError(20, "Not a directory")) is Failure.OTHER
+    assert mysql.status_code(NotADirectoryError(20, "Not a directory")) is None
