@@ -137,9 +137,8 @@ def _parse(url: str | URL) -> tuple[URL, Sequence[str] | None]:
         raise TypeError(f"a database is an AsyncEngine, a URL or a str, not {type(url).__name__}")
     with suppress(ArgumentError, ValueError):  # their messages show the URL, password and all
         parsed = make_url(url)
-        in_query = parsed.query.get("host")
-        if isinstance(in_query, tuple) and not any("," in host for host in in_query):
-            return parsed, in_query
+        if (in_query := _hosts_in_query(parsed)) is not None:
+            return in_query
         if "," not in (parsed.host or ""):
             return parsed, None
         if isinstance(url, URL):
@@ -150,6 +149,25 @@ def _parse(url: str | URL) -> tuple[URL, Sequence[str] | None]:
             parsed = make_url(several["before"] + (several["after"] or ""))
             return parsed, several["hosts"].split(",")
     raise ValueError("the database URL cannot be parsed; it reads like postgresql://host/database")
+
+
+def _hosts_in_query(url: URL) -> tuple[URL, Sequence[str]] | None:
+    """Return ``url`` and its hosts, where ``?host=`` names several, as SQLAlchemy takes them."""
+    host, port = url.query.get("host"), url.query.get("port", "")
+    if isinstance(host, tuple):
+        # One with commas inside is left to the driver to refuse.
+        return None if any("," in each for each in host) else (url, host)
+    if host is None or "," not in host or isinstance(port, tuple):
+        return None
+    hosts, ports = host.split(","), port.split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    if len(ports) != len(hosts):
+        return None
+    named = [
+        f"{name}:{number}" if number else name for name, number in zip(hosts, ports, strict=True)
+    ]
+    return url.difference_update_query(["port"]), named
 
 
 def _with_hosts(url: URL, hosts: Sequence[str]) -> URL:

@@ -541,3 +541,19 @@ def test_a_galera_node_answers_with_what_others_committed(
 
     told = [call.args[0] for call in cursor.execute.call_args_list]
     assert ("SET SESSION wsrep_sync_wait = 7" in told) is waits
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize(
+    ("query", "hosts"),
+    [
+        ("host=a,b&port=1,2", ("a:1", "b:2")),
+        ("host=a,b&port=1", ("a:1", "b:1")),
+        ("host=a,b", ("a:5432", "b:5432")),
+    ],
+)
+def test_several_hosts_in_one_part_of_a_query(driver: str, query: str, hosts: object) -> None:
+    """SQLAlchemy's other spelling asks for a server that writes, too."""
+    url = normalise_url(f"postgresql+{driver}://u@/db?{query}")
+
+    assert dict(url.query) == {"host": hosts, "target_session_attrs": "read-write"}
