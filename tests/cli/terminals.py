@@ -17,12 +17,13 @@ from tests.cli.running import COMMAND, ROOT, Ended, clean_environment
 _PATIENCE_S = 60.0
 
 
-def in_terminal(
+def in_terminal(  # noqa: PLR0913  # options, each by keyword
     arguments: list[str],
     *,
     columns: int = 80,
     keys: str = "",
     await_text: str = "",
+    again: bool = False,
     environment: dict[str, str] | None = None,
 ) -> Ended:
     """Run the command on a terminal, and return everything that the terminal showed.
@@ -30,8 +31,10 @@ def in_terminal(
     Args:
         arguments: Of the command.
         columns: The width of the terminal.
-        keys: What is typed, once.
+        keys: What is typed.
         await_text: What is waited for before that.
+        again: Whether they are typed each second until the command ends. Python loses a ctrl-c
+            between its question and its wait for the answer, for which people are too slow.
         environment: What is set besides the terminal's kind.
     """
     ours, theirs = pty.openpty()
@@ -50,6 +53,7 @@ def in_terminal(
     os.close(theirs)
     seen = b""
     deadline = time.monotonic() + _PATIENCE_S
+    due = 0.0
     try:
         while True:
             assert time.monotonic() < deadline, seen
@@ -61,9 +65,10 @@ def in_terminal(
                 if not chunk:
                     break
                 seen += chunk
-            if keys and await_text.encode() in seen:
+            if keys and await_text.encode() in seen and due <= time.monotonic():
                 os.write(ours, keys.encode())
-                keys = ""
+                due = time.monotonic() + 1
+                keys = keys if again else ""
         code = running.wait(timeout=_PATIENCE_S)
     finally:
         running.kill()
