@@ -109,24 +109,24 @@ class Executor(Protocol):
 class PooledExecutor:
     """Runs work on a connection of an engine; when ``run`` returns, it is committed."""
 
-    def __init__(  # noqa: PLR0913  # options, each by keyword
+    def __init__(
         self,
         engine: AsyncEngine,
         dialect: Dialect,
         table: str,
         *,
-        answer_timeout_s: float | None = None,
         owns_engine: bool = False,
         observer: Observer | None = None,
     ) -> None:
-        """Use ``engine``, and give an attempt up whose answer takes longer than the timeout.
+        """Use ``engine``.
 
-        ``None`` leaves that to the engine, which is somebody else's then, or needs no network.
+        Of one of our own, an attempt is given up whose answer takes longer than the dialect's
+        timeout, and whatever is raised while it connects is the database's failure.
         """
         self.engine = engine
         self.dialect = dialect
         self.table = table
-        self.answer_timeout_s = answer_timeout_s
+        self.answer_timeout_s = dialect.answer_timeout_s if owns_engine else None
         self.owns_engine = owns_engine
         self.observer = observer
         self._pool: Pool | None = None

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
     from sessionstore_sql.dialects import Dialect
 
+HOW_TO_UPGRADE = (
+    "run `sessionstore-sql upgrade`, or `alembic upgrade head`, or await "
+    "sessionstore_sql.migrate.upgrade(..)"
+)
+
+_TELLING = 4
+"""Characters: fewer occur in any text."""
+
 _OF_THE_CONNECTION = {Failure.UNREACHABLE, Failure.LOST, Failure.UNANSWERED, Failure.READ_ONLY}
 
 _SECRETS_SHOWN_IN = ("detail", "hint", "context", "internal_query", "_info", "_pgconn")
@@ -31,7 +39,7 @@ def classify(error: BaseException, dialect: Dialect, *, sent: bool) -> Failure:
         dialect: Of the database.
         sent: Whether a connection had been made and a statement may have gone out.
     """
-    driver_error = _of_driver(error)
+    driver_error = driver_error_of(error)
     failure = dialect.classify(driver_error)
     if failure is not Failure.OTHER:
         return failure if sent or not failure.unknown else Failure.UNREACHABLE
@@ -55,14 +63,13 @@ def database_error(
     """Return the error to raise for ``error``, which is redacted in place and made its cause."""
     redact(error, dialect)
     message = _first_line(error)
-    advice = dialect.advice(_of_driver(error))
+    advice = dialect.advice(driver_error_of(error))
     if advice is not None:
         message = f"{message} ({advice})"
     if failure is Failure.SCHEMA_MISSING:
         message = (
-            f"the table {table!r} is missing or outdated: run `sessionstore-sql upgrade`, or "
-            "`alembic upgrade head`, or await sessionstore_sql.migrate.upgrade(..), for a table of "
-            f"this name ({message})"
+            f"the table {table!r} is missing or outdated: {HOW_TO_UPGRADE}, for a table of this "
+            f"name ({message})"
         )
     result = DatabaseError(
         message,
@@ -72,10 +79,6 @@ def database_error(
     )
     result.__cause__ = error
     return result
-
-
-_TELLING = 4
-"""Characters: fewer occur in any text."""
 
 
 def stumbled(error: Exception, url: URL) -> ArgumentError:
@@ -119,7 +122,8 @@ def redact(error: BaseException, dialect: Dialect) -> None:
         pending += [current.__cause__, current.__context__]
 
 
-def _of_driver(error: BaseException) -> BaseException:
+def driver_error_of(error: BaseException) -> BaseException:
+    """Return the driver's own error, where SQLAlchemy has wrapped it."""
     return error.orig or error if isinstance(error, DBAPIError) else error
 
 
@@ -133,6 +137,6 @@ def _is_connection_trouble(error: BaseException, driver_error: BaseException) ->
 
 
 def _first_line(error: BaseException) -> str:
-    source = _of_driver(error)
+    source = driver_error_of(error)
     lines = str(source).splitlines()
     return f"{type(source).__name__}: {lines[0]}" if lines else type(source).__name__

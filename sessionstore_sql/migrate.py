@@ -52,7 +52,7 @@ from sessionstore_sql.dialects import dialect_named
 from sessionstore_sql.engines import extra_named, normalise_url
 from sessionstore_sql.errors import SessionStoreError
 from sessionstore_sql.execution import CONNECT_TIMEOUT_S
-from sessionstore_sql.failures import redact, stumbled
+from sessionstore_sql.failures import HOW_TO_UPGRADE, redact, stumbled
 from sessionstore_sql.schema import (
     DEFAULT_TABLE,
     require_names,
@@ -402,14 +402,10 @@ def _check(connection: Connection, table: str, schema: str | None) -> None:
     context = _context(connection, table, schema)
     revision = context.get_current_revision()
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    advice = (
-        "run `sessionstore-sql upgrade`, or `alembic upgrade head`, or await "
-        "sessionstore_sql.migrate.upgrade(..)"
-    )
     if revision != head:
         raise MigrationError(
             f"the table {table!r} is at revision {revision or 'base'}, and this version of "
-            f"sessionstore_sql works with {head}: {advice}"
+            f"sessionstore_sql works with {head}: {HOW_TO_UPGRADE}"
         )
     if differences := compare_metadata(context, context.opts["target_metadata"]):
         raise MigrationError(

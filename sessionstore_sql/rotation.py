@@ -75,7 +75,8 @@ async def _leave(store: SessionStorageBackend, note: SessionId) -> bool:
     try:
         await store.update(note, SessionRecord(_SHARED, NOTED))
     except UnknownIdError:  # it has expired, or its writer has found nothing to rotate
-        await store.create(note, SessionRecord(_SHARED, NOTED))
+        with suppress(DuplicateIdError):
+            await store.create(note, SessionRecord(_SHARED, NOTED))
     return False
 
 

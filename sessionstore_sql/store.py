@@ -197,7 +197,6 @@ class SQLSessionStore(_SessionOperations):
             engine,
             dialect,
             session_rows.fullname,
-            answer_timeout_s=dialect.answer_timeout_s if self._owns_engine else None,
             owns_engine=self._owns_engine,
             observer=observer,
         )

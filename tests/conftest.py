@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, NoReturn
 
 import pytest
-from sqlalchemy import URL, text
+from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionstore_sql import SQLSessionStore
@@ -20,6 +20,7 @@ from tests.databases import (
     UnavailableError,
     required,
 )
+from tests.stores import connections_in_use, empty
 
 pytest_plugins = ("anyio",)
 
@@ -80,10 +81,9 @@ def skip_unless_required(missing: str, reason: str, config: pytest.Config) -> No
 async def store(url: URL) -> AsyncIterator[SQLSessionStore]:
     """A store on an empty table, whose pool must have nothing checked out in the end."""
     async with SQLSessionStore(url) as store:
-        async with store.engine.connect() as connection:
-            await connection.execute(text("DELETE FROM sessionstore_sessions"))
+        await empty(store)
         yield store
-        assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        assert connections_in_use(store) == 0
 
 
 @pytest.fixture

@@ -129,33 +129,29 @@ class AllOrNothingBatches:
         """Replace the deadlines, and what ``more`` says with these ``parameters``."""
         name, clock = names(self._table, connection)
         ttl, ttls = _ttl_of(rows)
-        text = (
-            f"UPDATE {name} {BY_KEY} SET deadline = {clock} + {ttl}{more} "
-            f"WHERE id IN ({markers(rows)}) AND "
-        )
-        keys = (row.key.hex() for row in rows)
-        return self._change(connection, text, (*ttls, *parameters, *keys), rows)
+        text = f"UPDATE {name} {BY_KEY} SET deadline = {clock} + {ttl}{more}"
+        return self._change(connection, text, (*ttls, *parameters), rows)
 
     def _delete(self, connection: Connection, rows: Sequence[Row]) -> int:
         name, _ = names(self._table, connection)
-        text = f"DELETE {name} FROM {name} {BY_KEY} WHERE id IN ({markers(rows)}) AND "
-        return self._change(connection, text, tuple(row.key.hex() for row in rows), rows)
+        return self._change(connection, f"DELETE {name} FROM {name} {BY_KEY}", (), rows)
 
     def _change(
         self, connection: Connection, text: str, parameters: tuple[Any, ...], rows: Sequence[Row]
     ) -> int:
-        """Execute ``text`` on the condition that all rows are live, and lock them first.
+        """Execute ``text`` for these rows on the condition that all are live, and lock them first.
 
         The condition is evaluated once, locks in the order of the keys, and skips what someone
         else holds: no batch waits for another, so none can deadlock with it.
         """
         name, clock = names(self._table, connection)
+        is_given, keys = f"id IN ({markers(rows)})", [row.key.hex() for row in rows]
         all_live = (
-            f"(SELECT COUNT(*) FROM (SELECT id FROM {name} {BY_KEY} WHERE id IN ({markers(rows)}) "
+            f"(SELECT COUNT(*) FROM (SELECT id FROM {name} {BY_KEY} WHERE {is_given} "
             f"AND deadline > {clock} FOR UPDATE SKIP LOCKED) AS held) = %s"
         )
-        bound = (*parameters, *(row.key.hex() for row in rows), len(rows))
-        return connection.exec_driver_sql(text + all_live, bound).rowcount
+        bound = (*parameters, *keys, *keys, len(rows))
+        return connection.exec_driver_sql(f"{text} WHERE {is_given} AND {all_live}", bound).rowcount
 
     def _found(
         self, connection: Connection, keys: Sequence[bytes], condition: str = ""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from sqlalchemy.exc import DBAPIError
-
 from sessionstore_sql.errors import (
     DatabaseError,
     DeserializationError,
@@ -16,6 +14,7 @@ from sessionstore_sql.errors import (
     SerializationError,
     UnknownIdError,
 )
+from sessionstore_sql.failures import driver_error_of
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -58,8 +57,7 @@ def error_attributes(error: BaseException, dialect: Dialect) -> Attributes:
         if error.__cause__ is None:
             return {ERROR_TYPE: DatabaseError.__name__}
         error = error.__cause__
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        error = error.orig
+    error = driver_error_of(error)
     code = dialect.status_code(error)
     if code is not None:
         return {ERROR_TYPE: code, STATUS_CODE: code}

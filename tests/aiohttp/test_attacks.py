@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
@@ -13,7 +15,16 @@ from sqlalchemy import URL
 from sessionstore_sql import SessionId, SQLSessionStore
 from sessionstore_sql.aiohttp import rotate
 from sessionstore_sql.litestar import SQLStore
-from tests.aiohttp.applications import COOKIE, QUIET, TTL, Browser, application, browser, running
+from tests.aiohttp.applications import (
+    COOKIE,
+    QUIET,
+    TTL,
+    Answer,
+    Browser,
+    application,
+    browser,
+    running,
+)
 from tests.visited_stores import RecordedStore, count, let_pass
 
 pytestmark = [pytest.mark.anyio, *QUIET]
@@ -232,26 +243,33 @@ async def test_of_rotations_at_once_one_wins(store: SQLSessionStore) -> None:
     assert await count(store) == 2  # the session, and the note on the id from before
 
 
-async def test_a_write_beside_a_login_does_not_remove_the_new_cookie(
-    store: SQLSessionStore,
-) -> None:
-    """Who has just logged in stays so, though an answer that lost to the login comes last."""
-    under_way, logged_in = asyncio.Event(), asyncio.Event()
+@asynccontextmanager
+async def written_beside(
+    store: SQLSessionStore, begin: str, meanwhile: str
+) -> AsyncIterator[tuple[Browser, Answer]]:
+    """Give a browser and the answer to its write, which comes after that to ``meanwhile``."""
+    under_way, may_end = asyncio.Event(), asyncio.Event()
 
     async def write_late(request: web.Request) -> web.Response:
         (await get_session(request))["late"] = "yes"
         under_way.set()
-        await logged_in.wait()
+        await may_end.wait()
         return web.Response()
 
     async with browser(application(store, write_late)) as client:
-        await client.get("/put?name=ada")
+        await client.get(begin)
         late = asyncio.create_task(client.get("/write_late"))
         await under_way.wait()
-        await client.get("/login?user=ada")
-        logged_in.set()
-        answer = await late
+        await client.get(meanwhile)
+        may_end.set()
+        yield client, await late
 
+
+async def test_a_write_beside_a_login_does_not_remove_the_new_cookie(
+    store: SQLSessionStore,
+) -> None:
+    """Who has just logged in stays so, though an answer that lost to the login comes last."""
+    async with written_beside(store, "/put?name=ada", "/login?user=ada") as (client, answer):
         assert answer.status == 200
         assert answer.set_cookie is None
         assert (await client.get("/show")).json == {"name": "ada", "user": "ada"}
@@ -275,24 +293,9 @@ async def test_a_write_beside_a_logout_does_not_revive(store: SQLSessionStore) -
 
 async def test_a_write_that_loses_to_a_logout_removes_the_cookie(store: SQLSessionStore) -> None:
     """Its answer goes out, and what it stored is dropped."""
-    under_way, logged_out = asyncio.Event(), asyncio.Event()
-
-    async def write_late(request: web.Request) -> web.Response:
-        (await get_session(request))["late"] = "yes"
-        under_way.set()
-        await logged_out.wait()
-        return web.Response()
-
-    async with browser(application(store, write_late)) as client:
-        await client.get("/login?user=ada")
-        late = asyncio.create_task(client.get("/write_late"))
-        await under_way.wait()
-        await client.get("/logout")
-        logged_out.set()
-        answer = await late
-
-    assert answer.status == 200
-    assert "Max-Age=0" in (answer.set_cookie or "")
+    async with written_beside(store, "/login?user=ada", "/logout") as (_, answer):
+        assert answer.status == 200
+        assert "Max-Age=0" in (answer.set_cookie or "")
     assert await count(store) == 0
 
 

@@ -39,8 +39,3 @@ class StoreMaker:
 def record(ttl: timedelta = HOUR, **state: JSON) -> SessionRecord:
     """Return a record of ``state``."""
     return SessionRecord(dict(state), ttl)
-
-
-def connections_in_use(store: SQLSessionStore) -> int:
-    """Return how many connections of the pool are checked out."""
-    return store.engine.pool.checkedout()  # type: ignore[attr-defined,no-any-return]

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import event
 
 from sessionstore_sql import SessionId
-from tests.concurrency.stores import HOUR, StoreMaker, connections_in_use, record
+from tests.concurrency.stores import HOUR, StoreMaker, record
+from tests.stores import connections_in_use
 
 pytestmark = pytest.mark.anyio
 

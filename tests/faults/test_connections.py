@@ -21,10 +21,11 @@ from sessionstore_sql import (
     UpdateTtlError,
 )
 from tests.concurrency.rows import SERVER_TARGETS, deadline_of
-from tests.concurrency.stores import HOUR, StoreMaker, connections_in_use, record
+from tests.concurrency.stores import HOUR, StoreMaker, record
 from tests.faults.calls import ALL, DELETE_EXPIRED, LOAD, ONCE, REPEATED, STATE, Call
 from tests.faults.proxy import Proxy
 from tests.faults.servers import Server, fails, warm
+from tests.stores import connections_in_use
 
 pytestmark = [
     pytest.mark.anyio,

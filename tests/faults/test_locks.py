@@ -23,10 +23,11 @@ from sessionstore_sql import (
 )
 from sessionstore_sql.schema import session_table
 from tests.concurrency.rows import SERVER_TARGETS
-from tests.concurrency.stores import HOUR, StoreMaker, connections_in_use, record
+from tests.concurrency.stores import HOUR, StoreMaker, record
 from tests.databases import TARGETS, Target
 from tests.faults.calls import CHANGE_ID, DELETE, STATE, UPDATE, UPDATE_TTL, Call
 from tests.faults.servers import Server, fails, on_connect, short_lock_timeout, warm
+from tests.stores import connections_in_use
 
 pytestmark = pytest.mark.anyio
 

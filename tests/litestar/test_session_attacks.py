@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
@@ -226,26 +228,33 @@ async def test_of_rotations_at_once_one_wins(store: SQLSessionStore) -> None:
     assert await count(store) == 2  # the session, and the note on the id from before
 
 
-async def test_a_write_beside_a_login_does_not_remove_the_new_cookie(
-    store: SQLSessionStore,
-) -> None:
-    """Who has just logged in stays so, though an answer that lost to the login comes last."""
-    under_way, logged_in = asyncio.Event(), asyncio.Event()
+@asynccontextmanager
+async def written_beside(
+    store: SQLSessionStore, begin: str, meanwhile: str
+) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.Response]]:
+    """Give a browser and the response to its write, which comes after that to ``meanwhile``."""
+    under_way, may_end = asyncio.Event(), asyncio.Event()
 
     @get("/write-late")
     async def write_late(request: AnyRequest) -> None:
         request.session["late"] = True
         under_way.set()
-        await logged_in.wait()
+        await may_end.wait()
 
     async with browser(application(store, write_late)) as client:
-        await client.get("/put?name=ada")
+        await client.get(begin)
         late = asyncio.create_task(client.get("/write-late"))
         await under_way.wait()
-        await client.get("/login?user=ada")
-        logged_in.set()
-        response = await late
+        await client.get(meanwhile)
+        may_end.set()
+        yield client, await late
 
+
+async def test_a_write_beside_a_login_does_not_remove_the_new_cookie(
+    store: SQLSessionStore,
+) -> None:
+    """Who has just logged in stays so, though an answer that lost to the login comes last."""
+    async with written_beside(store, "/put?name=ada", "/login?user=ada") as (client, response):
         assert response.status_code == 200
         assert "set-cookie" not in response.headers
         assert (await client.get("/show")).json() == {"name": "ada", "user": "ada"}
@@ -270,24 +279,9 @@ async def test_a_write_beside_a_logout_does_not_revive(store: SQLSessionStore) -
 
 async def test_a_write_that_loses_to_a_logout_removes_the_cookie(store: SQLSessionStore) -> None:
     """Its answer goes out, and what it stored is dropped."""
-    under_way, logged_out = asyncio.Event(), asyncio.Event()
-
-    @get("/write-late")
-    async def write_late(request: AnyRequest) -> None:
-        request.session["late"] = True
-        under_way.set()
-        await logged_out.wait()
-
-    async with browser(application(store, write_late)) as client:
-        await client.get("/login?user=ada")
-        late = asyncio.create_task(client.get("/write-late"))
-        await under_way.wait()
-        await client.get("/logout")
-        logged_out.set()
-        response = await late
-
-    assert response.status_code == 200
-    assert "Max-Age=0" in response.headers["set-cookie"]
+    async with written_beside(store, "/login?user=ada", "/logout") as (_, response):
+        assert response.status_code == 200
+        assert "Max-Age=0" in response.headers["set-cookie"]
     assert await count(store) == 0
 
 

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import URL, text
+from sqlalchemy import URL
 
 from sessionstore_sql import (
     ChangeIdError,
@@ -37,6 +37,7 @@ from sessionstore_sql import (
     UpdateTtlError,
 )
 from tests.databases import Target
+from tests.stores import empty
 
 HOUR = timedelta(hours=1)
 
@@ -113,12 +114,6 @@ def environment(url: URL, store_options: dict[str, Any]) -> Iterator[Environment
         runner.run(empty(store))
         yield runner, store
         runner.run(store.aclose())
-
-
-async def empty(store: SQLSessionStore) -> None:
-    """Remove every row."""
-    async with store.engine.connect() as connection:
-        await connection.execute(text("DELETE FROM sessionstore_sessions"))
 
 
 def exactly(value: Any) -> Any:

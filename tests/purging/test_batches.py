@@ -18,8 +18,8 @@ from sessionstore_sql import (
     purging,
 )
 from tests.concurrency.rows import database_time, insert_rows, row_count
-from tests.concurrency.stores import connections_in_use
 from tests.purging.backends import WatchedBackend, nothing
+from tests.stores import connections_in_use
 
 pytestmark = pytest.mark.anyio
 

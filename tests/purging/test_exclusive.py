@@ -27,11 +27,12 @@ from tests.concurrency.rows import (
     back_date,
     row_count,
 )
-from tests.concurrency.stores import StoreMaker, connections_in_use, record
+from tests.concurrency.stores import StoreMaker, record
 from tests.databases import Target
 from tests.faults.servers import Server
 from tests.purging.conftest import Expire
 from tests.purging.under_way import purge_under_way
+from tests.stores import connections_in_use
 
 pytestmark = pytest.mark.anyio
 

@@ -24,11 +24,12 @@ from sessionstore_sql import (
 )
 from sessionstore_sql.dialects import Failure
 from tests.concurrency.rows import SERVER_TARGETS, TABLE, row_count
-from tests.concurrency.stores import AT_ONCE, StoreMaker, connections_in_use, record
+from tests.concurrency.stores import AT_ONCE, StoreMaker, record
 from tests.databases import Target
 from tests.faults.proxy import Proxy
 from tests.faults.servers import Server, warm
 from tests.purging.conftest import Expire
+from tests.stores import connections_in_use
 
 pytestmark = pytest.mark.anyio
 

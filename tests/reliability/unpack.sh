@@ -54,5 +54,6 @@ apt-get -c "$apt/apt.conf" -qq --yes --download-only install "$@"
 for package in "$apt"/archives/*.deb; do
     dpkg-deb -x "$package" "$folder/root"
 done
-rm -rf -- "$folder"/root/usr/share/{doc,man,locale}
+cd "$folder/root"
+rm -rf -- usr/share/{doc,man,locale}
 echo "unpacked into $folder/root: $(find "$apt/archives" -name '*.deb' | wc -l) packages"

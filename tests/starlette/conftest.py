@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import URL, text
+from sqlalchemy import URL
 
 from sessionstore_sql import SQLSessionStore
 from tests.databases import TARGETS, Databases
+from tests.stores import connections_in_use, empty
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +23,6 @@ def sqlite_url(databases: Databases) -> URL:
 async def sqlite_store(sqlite_url: URL) -> AsyncIterator[SQLSessionStore]:
     """An empty store for what no database makes a difference to."""
     async with SQLSessionStore(sqlite_url) as store:
-        async with store.engine.connect() as connection:
-            await connection.execute(text("DELETE FROM sessionstore_sessions"))
+        await empty(store)
         yield store
-        assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        assert connections_in_use(store) == 0

@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, text
+from sqlalchemy import URL
 
 from sessionstore_sql import SQLSessionStore
 from tests.databases import TARGETS, Databases
+from tests.stores import connections_in_use, empty
 from tests.telemetry.exported import Exported
 
 
@@ -28,17 +29,13 @@ async def opened(exported: Exported) -> AsyncIterator[Callable[..., Any]]:
         async def open_store(url: URL, **options: Any) -> SQLSessionStore:
             options.setdefault("telemetry", exported.telemetry())
             store = await stack.enter_async_context(SQLSessionStore(url, **options))
-            async with store.engine.connect() as connection:
-                await connection.execute(text("DELETE FROM sessionstore_sessions"))
-            stack.callback(lambda: checked_out(store) == 0 or pytest.fail("a connection leaked"))
+            await empty(store)
+            stack.callback(
+                lambda: connections_in_use(store) == 0 or pytest.fail("a connection leaked")
+            )
             return store
 
         yield open_store
-
-
-def checked_out(store: SQLSessionStore) -> int:
-    """Return how many connections are in use."""
-    return store.engine.pool.checkedout()  # type: ignore[attr-defined, no-any-return]
 
 
 @pytest.fixture

@@ -235,7 +235,8 @@ async def test_an_unanswered_statement_is_not_repeated(
 @pytest.fixture
 def impatient(engine: AsyncEngine, dialect: Dialect) -> PooledExecutor:
     """One that waits for an answer only for a moment."""
-    return PooledExecutor(engine, dialect, "sessions", answer_timeout_s=0.01)
+    impatient = replace(dialect, answer_timeout_s=0.01)
+    return PooledExecutor(engine, impatient, "sessions", owns_engine=True)
 
 
 def wait_for_ever(*_: Any) -> None:
@@ -273,7 +274,8 @@ async def test_a_server_that_is_silent_from_the_start_is_given_up(
     options: dict[str, Any] = {"poolclass": poolclass} if poolclass else {"pool_timeout": 0}
     engine = create_engine(f"sqlite:///{tmp_path / 'file.db'}", options)
     event.listen(engine.sync_engine, "do_connect", wait_for_ever)
-    executor = PooledExecutor(engine, dialect, "sessions", answer_timeout_s=5)
+    patient = replace(dialect, answer_timeout_s=5)
+    executor = PooledExecutor(engine, patient, "sessions", owns_engine=True)
 
     error = await failing(executor, Work("never"), effect)
 

@@ -6,7 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from sessionstore_sql import DatabaseError, SessionId, SessionRecord, UnknownIdError
+from sessionstore_sql import (
+    DatabaseError,
+    DuplicateIdError,
+    SessionId,
+    SessionRecord,
+    UnknownIdError,
+)
 from sessionstore_sql.cookies import id_of
 from sessionstore_sql.rotation import rotate, was_rotated
 from sessionstore_sql.testing.support import HOUR
@@ -150,3 +156,21 @@ async def test_a_note_that_is_there_is_renewed(memory: MemoryBackend) -> None:
     record = await memory.load(note)
     assert record is not None
     assert record.ttl > timedelta(minutes=4)
+
+
+async def test_a_note_that_comes_and_goes_is_no_failure(memory: MemoryBackend) -> None:
+    """Rivals that find nothing to rotate take theirs away, and others leave one again."""
+    create, update = memory.create, memory.update
+
+    async def taken(session_id: SessionId, record: SessionRecord) -> None:
+        raise DuplicateIdError(session_id)
+
+    async def gone(session_id: SessionId, record: SessionRecord) -> None:
+        raise UnknownIdError(session_id)
+
+    memory.create, memory.update = taken, gone  # type: ignore[method-assign]
+
+    new_id = await rotate(memory, OLD_ID)
+
+    memory.create, memory.update = create, update  # type: ignore[method-assign]
+    assert await memory.load(new_id) is not None
