@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -17,13 +18,12 @@ from tests.cli.running import COMMAND, ROOT, Ended, clean_environment
 _PATIENCE_S = 60.0
 
 
-def in_terminal(  # noqa: PLR0913  # options, each by keyword
+def in_terminal(
     arguments: list[str],
     *,
     columns: int = 80,
     keys: str = "",
     await_text: str = "",
-    again: bool = False,
     environment: dict[str, str] | None = None,
 ) -> Ended:
     """Run the command on a terminal, and return everything that the terminal showed.
@@ -31,10 +31,8 @@ def in_terminal(  # noqa: PLR0913  # options, each by keyword
     Args:
         arguments: Of the command.
         columns: The width of the terminal.
-        keys: What is typed.
+        keys: What is typed, once.
         await_text: What is waited for before that.
-        again: Whether they are typed each second until the command ends. Python loses a ctrl-c
-            between its question and its wait for the answer, for which people are too slow.
         environment: What is set besides the terminal's kind.
     """
     ours, theirs = pty.openpty()
@@ -48,12 +46,11 @@ def in_terminal(  # noqa: PLR0913  # options, each by keyword
         stderr=theirs,
         # The terminal's own, so that ctrl-c reaches it.
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # no threads here
+        preexec_fn=_take_the_terminal,  # noqa: PLW1509  # no threads here
     )
     os.close(theirs)
     seen = b""
     deadline = time.monotonic() + _PATIENCE_S
-    due = 0.0
     try:
         while True:
             assert time.monotonic() < deadline, seen
@@ -65,13 +62,19 @@ def in_terminal(  # noqa: PLR0913  # options, each by keyword
                 if not chunk:
                     break
                 seen += chunk
-            if keys and await_text.encode() in seen and due <= time.monotonic():
+            if keys and await_text.encode() in seen:
                 os.write(ours, keys.encode())
-                due = time.monotonic() + 1
-                keys = keys if again else ""
+                keys = ""
         code = running.wait(timeout=_PATIENCE_S)
     finally:
         running.kill()
         running.wait()
         os.close(ours)
     return Ended(code, seen.decode(), "")
+
+
+def _take_the_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # What is started in the background, as a whole run of the tests may be, ignores ctrl-c, and so
+    # does all that it starts.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -148,8 +148,7 @@ def test_ctrl_c_at_the_question_is_a_no(local: Command) -> None:
     """Nothing was done, and the exit code is that of SIGINT."""
     local("upgrade")
 
-    downgrade = ["downgrade", "base", *local.place]
-    ended = in_terminal(downgrade, keys="\x03", await_text="Go on?", again=True)
+    ended = in_terminal(["downgrade", "base", *local.place], keys="\x03", await_text="Go on?")
 
     assert ended.code == 130
     assert "Nothing was done" in ended.out
