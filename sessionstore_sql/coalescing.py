@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -18,7 +19,7 @@ from sessionstore_sql.operations import as_loaded, microseconds
 from sessionstore_sql.schema import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
     from datetime import timedelta
 
     from sqlalchemy import Connection
@@ -65,10 +66,10 @@ class CoalescedCalls:
         if await self._of_this_loop().update_ttl.ask(row, alone) is REFUSED:
             raise UnknownIdError(session_id)
 
-    async def load(self, session_id: SessionId) -> Loaded:
+    def load(self, session_id: SessionId) -> Awaitable[Loaded]:
         """Return state and remaining life of a live session."""
         alone = partial(self._direct.load, session_id)
-        return await self._of_this_loop().load.ask(Row(key_of(session_id)), alone)
+        return self._of_this_loop().load.ask(Row(key_of(session_id)), alone)
 
     async def delete(self, session_id: SessionId) -> None:
         """Remove a live session."""
@@ -117,7 +118,7 @@ class CoalescedCalls:
         return lanes
 
     async def _load(self, rows: Sequence[Row]) -> dict[bytes, Loaded]:
-        keys = sorted(row.key for row in rows)
+        keys = [row.key for row in rows]
         answers: dict[bytes, Loaded] = dict.fromkeys(keys)
         found = await self._executor.run(partial(self._batches.load, keys=keys), Effect.READ)
         for key, state, remaining in found:
@@ -134,7 +135,7 @@ class CoalescedCalls:
         self, write: _Write, rows: Sequence[Row], effect: Effect, *, refuses_live: bool
     ) -> dict[bytes, Written]:
         # In the order of the keys, as every batch locks them.
-        ordered = sorted(rows)
+        ordered = sorted(rows, key=attrgetter("key"))
         keys = await self._executor.run(
             lambda connection: write(connection, ordered),
             effect,

@@ -201,17 +201,16 @@ class Lane(Generic[Answer]):
         """Remove from the queue, in order, what makes the next batch; grouped by key."""
         batch: dict[bytes, list[_Waiting[Answer]]] = {}
         later: list[_Waiting[Answer]] = []
-        size, most = 0, self._share()
-        while self._waiting and len(batch) < most:
-            waiting = self._waiting.popleft()
+        queue, size, most = self._waiting, 0, self._share()
+        while queue and len(batch) < most:
+            waiting = queue.popleft()
             key = waiting.row.key
-            same = batch.get(key)
             if waiting.answer.done():  # cancelled
                 continue
-            if same is not None and self.shares_rows:
-                same.append(waiting)
+            if key in batch and self.shares_rows:
+                batch[key].append(waiting)
                 continue
-            if same is not None or key in self._keys_under_way:
+            if key in batch or key in self._keys_under_way:
                 later.append(waiting)
                 continue
             size += self.size_of(waiting.row)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _MICROSECOND = timedelta(microseconds=1)
 _MAX_MICROSECONDS = MAX_TTL // _MICROSECOND
 
+_BINARY = (bytes, bytearray, memoryview)
+"""What drivers return of a binary column."""
+
 _COLLISIONS = 10
 """How often a row may vanish between two statements before a call gives up."""
 
@@ -210,8 +213,8 @@ def as_loaded(state: object, remaining: float) -> tuple[bytes | None, timedelta]
     make bytes of a number would make as many as it says.
     """
     # A deadline written by hand may lie further off than any record's can.
-    life = timedelta(0, 0, remaining) if 0 < remaining < _MAX_MICROSECONDS else MAX_TTL
-    if not isinstance(state, bytes | bytearray | memoryview) or remaining <= 0:
+    life = _MICROSECOND * remaining if 0 < remaining < _MAX_MICROSECONDS else MAX_TTL
+    if not isinstance(state, _BINARY) or remaining <= 0:
         return None, life
     return bytes(state), life
 

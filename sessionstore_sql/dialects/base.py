@@ -62,7 +62,8 @@ class Failure(enum.Enum):
         }
 
 
-class Row(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Row:
     """What a call gives of a session; what it doesn't need is empty."""
 
     key: bytes

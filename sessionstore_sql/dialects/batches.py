@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,11 +13,13 @@ from sessionstore_sql.dialects.clock import now
 from sessionstore_sql.dialects.upserts import replacing_expired
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection, Executable, FromClause, Table
+    from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table
     from sqlalchemy.sql.dml import ReturningInsert
 
+    from sessionstore_sql.dialects.texts import Text
     from sessionstore_sql.dialects.upserts import UpsertableInsert
 
+Rows: TypeAlias = "Select[*tuple[Any, ...]]"
 Parameters: TypeAlias = Callable[[Sequence[Row]], dict[str, Any]]
 """Returns what the statements bind for some rows."""
 
@@ -27,20 +29,21 @@ class ReturningBatches:
     """``Batches`` of statements whose text is the same for any number of rows."""
 
     parameters: Parameters
-    select_load: Executable
+    unpacked: Callable[[Sequence[Any]], Iterable[Any]]
+    """Makes the rows of what a statement returned."""
+    select_load: Text
     """Key, state and remaining microseconds of those that are live."""
-    select_live: Executable
+    select_live: Text
     """The keys of those that are live."""
-    insert: Executable
+    insert: Text
     """As ``create``; like those below, it returns the keys of the rows it changed."""
-    replace: Executable
-    extend: Executable
-    remove: Executable
+    replace: Text
+    extend: Text
+    remove: Text
 
-    def load(self, connection: Connection, keys: Sequence[bytes]) -> Sequence[Any]:
+    def load(self, connection: Connection, keys: Sequence[bytes]) -> Iterable[Any]:
         """Return key, state and remaining microseconds of those that are live."""
-        rows = [Row(key) for key in keys]
-        return connection.execute(self.select_load, self.parameters(rows)).all()
+        return self._rows(connection, self.select_load, [Row(key) for key in keys])
 
     def live(self, connection: Connection, keys: Sequence[bytes]) -> Collection[bytes]:
         """Return the keys that are live, as far as it is committed."""
@@ -62,21 +65,21 @@ class ReturningBatches:
         """Remove."""
         return self._keys(connection, self.remove, rows)
 
-    def _keys(
-        self, connection: Connection, statement: Executable, rows: Sequence[Row]
-    ) -> Collection[bytes]:
-        found = connection.execute(statement, self.parameters(rows)).all()
-        return {key for (key,) in found}
+    def _keys(self, connection: Connection, text: Text, rows: Sequence[Row]) -> Collection[bytes]:
+        return {key for (key,) in self._rows(connection, text, rows)}
+
+    def _rows(self, connection: Connection, text: Text, rows: Sequence[Row]) -> Iterable[Any]:
+        return self.unpacked(text.execute(connection, self.parameters(rows)))
 
 
-def select_load(table: Table, is_given: ColumnElement[bool]) -> Executable:
+def select_load(table: Table, is_given: ColumnElement[bool]) -> Rows:
     """Return what loads those of the rows ``is_given`` that are live."""
     return select(table.c.id, table.c.state, table.c.deadline - now()).where(
         is_given, table.c.deadline > now()
     )
 
 
-def select_live(table: Table, is_given: ColumnElement[bool]) -> Executable:
+def select_live(table: Table, is_given: ColumnElement[bool]) -> Rows:
     """Return what tells which of the rows ``is_given`` are live."""
     return select(table.c.id).where(is_given, table.c.deadline > now())
 

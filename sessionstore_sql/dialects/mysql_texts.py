@@ -29,7 +29,11 @@ _LONGEST = 1 << 30
 
 def names(table: Table, connection: Connection) -> tuple[str, str]:
     """Return the quoted name of ``table`` and the expression for the clock."""
-    return connection.dialect.identifier_preparer.format_table(table), _clock()
+    preparer, schema = connection.dialect.identifier_preparer, connection.schema_for_object(table)
+    name = preparer.quote(table.name)
+    if schema is not None:
+        name = f"{preparer.quote_schema(schema)}.{name}"
+    return name, _clock()
 
 
 @cache

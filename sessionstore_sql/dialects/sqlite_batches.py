@@ -15,6 +15,7 @@ from sessionstore_sql.dialects.batches import (
     select_load,
 )
 from sessionstore_sql.dialects.clock import now
+from sessionstore_sql.dialects.texts import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,12 +48,13 @@ def batches(table: Table) -> Batches:
     touch = update(table).where(table.c.id == given.c.id, is_live)
     return ReturningBatches(
         parameters=_layout,
-        select_load=select_load(table, is_given),
-        select_live=select_live(table, is_given),
-        insert=insert_given(table, insert(table), given, given.c.ttl),
-        replace=touch.values(deadline=deadline, state=given.c.state).returning(table.c.id),
-        extend=touch.values(deadline=deadline).returning(table.c.id),
-        remove=delete(table).where(is_given, is_live).returning(table.c.id),
+        unpacked=iter,
+        select_load=Text(select_load(table, is_given)),
+        select_live=Text(select_live(table, is_given)),
+        insert=Text(insert_given(table, insert(table), given, given.c.ttl)),
+        replace=Text(touch.values(deadline=deadline, state=given.c.state).returning(table.c.id)),
+        extend=Text(touch.values(deadline=deadline).returning(table.c.id)),
+        remove=Text(delete(table).where(is_given, is_live).returning(table.c.id)),
     )
 
 

@@ -86,6 +86,29 @@ async def test_waiting_calls_are_answered_by_few_statements(
     assert [each is None for each in loaded] == [operation == "delete"] * MANY
 
 
+async def test_a_batch_goes_where_single_calls_go(
+    store: SQLSessionStore, statements: list[str]
+) -> None:
+    """The host's engine says that one schema stands for another, as it does for each tenant."""
+    ids = new_ids(40)
+    await create_all(store, ids)
+    tenants = store.engine.execution_options(schema_translate_map={"tenant": None})
+    tenant = SQLSessionStore(tenants, schema="tenant")
+    assert await tenant.load(ids[0]) is not None
+    for call in (
+        tenant.load,
+        lambda each: tenant.update_ttl(each, HOUR),
+        lambda each: tenant.update(each, record(updated=each.value)),
+        tenant.delete,
+        lambda each: tenant.create(each, record(again=each.value)),
+    ):
+        statements.clear()
+        await asyncio.gather(*map(call, ids))
+        assert len(statements) <= 3
+    loaded = await asyncio.gather(*map(store.load, ids))
+    assert [each and each.state for each in loaded] == [{"again": each.value} for each in ids]
+
+
 async def test_each_call_has_its_own_answer(store: SQLSessionStore) -> None:
     """Live, unknown and expired ids in one batch, for each operation."""
     live, unknown, expired = new_ids(30), new_ids(30), new_ids(30)

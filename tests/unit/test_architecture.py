@@ -24,7 +24,7 @@ LAYERS = (
     {"dialects.purging"},
     {"dialects.upserts"},
     {"dialects.storage"},
-    {"dialects.base"},
+    {"dialects.base", "dialects.texts"},
     {"dialects.batches"},
     {"dialects.mysql_texts"},
     {
