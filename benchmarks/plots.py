@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.growth import Growth
-    from benchmarks.measuring import Comparison
+    from benchmarks.measuring import Comparison, Figures
     from benchmarks.options import Options
 
 _WIDTH, _LABELS, _VALUES = 760, 220, 90
@@ -37,21 +37,28 @@ def write_plots(
     options: Options,
     baseline: str,
 ) -> None:
-    """Write a chart for each database and operation, and one of growth for each database."""
+    """Write two charts for each database and operation, and one of growth for each database."""
     folder.mkdir(parents=True, exist_ok=True)
     callers = headline(options.callers)
     for comparison in comparisons:
         for operation in options.operations:
             figures = comparison.figures.get((operation, callers), {})
-            bars = [
-                Bar(name, mine.median("throughput"), name.startswith(baseline))
-                for name, mine in figures.items()
-            ]
-            bars.sort(key=lambda bar: -bar.value)
             title = f"{comparison.database}: {operation.value}, {callers} callers"
-            note = f"operations per second, median of {options.rounds}; {_short(comparison)}"
-            path = folder / f"{comparison.database}-{operation.value}.svg"
-            path.write_text(bar_chart(title, note, bars), encoding="utf-8")
+            note = f"median of {options.rounds}; {_short(comparison)}"
+            path = folder / f"{comparison.database}-{operation.value}"
+
+            def bars(name: str, factor: float, mine: dict[str, Figures] = figures) -> list[Bar]:
+                return [
+                    Bar(peer, each.median(name) * factor, peer.startswith(baseline))
+                    for peer, each in mine.items()
+                ]
+
+            fastest = sorted(bars("throughput", 1), key=lambda bar: -bar.value)
+            chart = bar_chart(title, f"operations per second, {note}", fastest)
+            path.with_suffix(".svg").write_text(chart, encoding="utf-8")
+            promptest = sorted(bars("p99", 1_000), key=lambda bar: bar.value)
+            chart = bar_chart(title, f"p99 in milliseconds, {note}", promptest)
+            path.with_name(f"{path.name}-p99.svg").write_text(chart, encoding="utf-8")
     for growth in growths:
         bars = [
             Bar(f"{operation.value}, {size:,} sessions", figures.median("throughput"), ours=True)
@@ -87,9 +94,13 @@ def bar_chart(title: str, note: str, bars: Sequence[Bar]) -> str:
         parts += [
             f'<text x="{_LABELS - 8}" {style}>{escape(bar.label)}</text>',
             f'<rect x="{_LABELS}" y="{y}" width="{width:.1f}" height="{_BAR}" fill="{colour}"/>',
-            f'<text x="{_LABELS + width + 6:.1f}" y="{middle}">{bar.value:,.0f}</text>',
+            f'<text x="{_LABELS + width + 6:.1f}" y="{middle}">{_number(bar.value)}</text>',
         ]
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004  # three digits
 
 
 def _short(comparison: Comparison) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import statistics
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.databases import DATABASES, about, fresh_database, settle
@@ -62,8 +64,16 @@ class Purge:
         return statistics.median(self.seconds[-LOOK:]) / BATCH
 
 
-async def measure_purge(target: Target, rows: int) -> Purge:
-    """Fill a table with ``rows`` expired sessions beside the live ones, and purge it."""
+async def measure_purge(target: Target, rows: int, pause: float, *, idle: bool) -> Purge:
+    """Fill a table with ``rows`` expired sessions beside the live ones, and purge it.
+
+    Args:
+        target: The database.
+        rows: How many are expired.
+        pause: Seconds between two batches.
+        idle: Whether threads of this process that purge, as SQLite's, are to run only where the
+            system has nothing else to run.
+    """
     table = f"purge_{rows}"
     progress(f"{target.database}: a table of {rows:,} expired sessions")
     await create_session_table(target, table)
@@ -80,14 +90,28 @@ async def measure_purge(target: Target, rows: int) -> Purge:
         quiet = await _load_for(
             store, target.sessions, asyncio.create_task(asyncio.sleep(_QUIET_SECONDS))
         )
+        if idle:
+            await _start_idle(purger)
         progress(f"{target.database}: purging {rows:,}")
-        purging = asyncio.create_task(_purge_all(purger))
+        purging = asyncio.create_task(_purge_all(purger, pause))
         busy = await _load_for(store, target.sessions, purging)
         seconds = await purging
     return Purge(rows, seconds, quiet, busy)
 
 
-async def _purge_all(store: SQLSessionStore) -> list[float]:
+async def _start_idle(purger: SQLSessionStore) -> None:
+    """Connect, and leave the CPU to everyone else in the threads that this needed."""
+    before = _threads()
+    await purger.load(SessionId.generate())
+    for thread in _threads() - before:
+        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _threads() -> set[int]:
+    return {int(thread.name) for thread in Path("/proc/self/task").iterdir()}
+
+
+async def _purge_all(store: SQLSessionStore, pause: float) -> list[float]:
     """Purge batch after batch; return how long each full one took."""
     seconds: list[float] = []
     removed = BATCH
@@ -96,6 +120,7 @@ async def _purge_all(store: SQLSessionStore) -> list[float]:
         removed = await store.delete_expired(BATCH)
         if removed == BATCH:
             seconds.append(time.perf_counter() - started)
+            await asyncio.sleep(pause)
     return seconds
 
 
@@ -141,18 +166,24 @@ def report(purges: Sequence[Purge]) -> str:
     return "\n".join(table_of(rows))
 
 
-async def run(databases: Sequence[str], sizes: Sequence[int], live: int, pool: int) -> None:
+async def run(given: argparse.Namespace, sizes: Sequence[int]) -> None:
     """Measure and print."""
     for name, value in machine().items():
         print(f"{name}: {value}")
-    print(f"batches of {BATCH:,}, {live:,} live sessions, {READERS} readers\n")
-    for database in databases:
+    print(
+        f"batches of {BATCH:,}, {given.pause} s between them, {given.live:,} live sessions, "
+        f"{READERS} readers\n"
+    )
+    for database in given.databases:
         print(f"== {database} ==\n")
         try:
-            async with fresh_database(database, pool=pool, sessions=live) as target:
+            async with fresh_database(database, pool=given.pool, sessions=given.live) as target:
                 for name, value in (await about(target)).items():
                     print(f"  {name}: {value}")
-                purges = [await measure_purge(target, size) for size in sizes]
+                purges = [
+                    await measure_purge(target, size, given.pause, idle=given.idle)
+                    for size in sizes
+                ]
                 print("\n" + report(purges) + "\n")
         except NotRunError as reason:
             print(f"  not run: {reason}\n")
@@ -167,9 +198,11 @@ def main() -> None:
     add("--rows-5m", action="store_true", help="five million rows too")
     add("--live", type=int, default=20_000, help="live sessions, which the readers load")
     add("--pool", type=int, default=4)
+    add("--pause", type=float, default=0.0, help="seconds between two batches")
+    add("--idle", action="store_true", help="purge where the CPU is idle; SQLite, on Linux")
     given = parser.parse_args()
     sizes = (*given.rows, *((LARGEST,) if given.rows_5m else ()))
-    asyncio.run(run(given.databases, sizes, given.live, given.pool))
+    asyncio.run(run(given, sizes))
 
 
 if __name__ == "__main__":
