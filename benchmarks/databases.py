@@ -33,6 +33,7 @@ _SETTINGS = {
         "sync_binlog",
         "log_bin",
         "innodb_doublewrite",
+        "innodb_flush_method",
         "innodb_buffer_pool_size",
     ),
 }

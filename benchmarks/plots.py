@@ -46,17 +46,10 @@ def write_plots(
             title = f"{comparison.database}: {operation.value}, {callers} callers"
             note = f"median of {options.rounds}; {_short(comparison)}"
             path = folder / f"{comparison.database}-{operation.value}"
-
-            def bars(name: str, factor: float, mine: dict[str, Figures] = figures) -> list[Bar]:
-                return [
-                    Bar(peer, each.median(name) * factor, peer.startswith(baseline))
-                    for peer, each in mine.items()
-                ]
-
-            fastest = sorted(bars("throughput", 1), key=lambda bar: -bar.value)
+            fastest = sorted(_bars(figures, "throughput", 1, baseline), key=lambda bar: -bar.value)
             chart = bar_chart(title, f"operations per second, {note}", fastest)
             path.with_suffix(".svg").write_text(chart, encoding="utf-8")
-            promptest = sorted(bars("p99", 1_000), key=lambda bar: bar.value)
+            promptest = sorted(_bars(figures, "p99", 1e3, baseline), key=lambda bar: bar.value)
             chart = bar_chart(title, f"p99 in milliseconds, {note}", promptest)
             path.with_name(f"{path.name}-p99.svg").write_text(chart, encoding="utf-8")
     for growth in growths:
@@ -97,6 +90,13 @@ def bar_chart(title: str, note: str, bars: Sequence[Bar]) -> str:
             f'<text x="{_LABELS + width + 6:.1f}" y="{middle}">{_number(bar.value)}</text>',
         ]
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _bars(figures: dict[str, Figures], name: str, factor: float, baseline: str) -> list[Bar]:
+    return [
+        Bar(peer, mine.median(name) * factor, peer.startswith(baseline))
+        for peer, mine in figures.items()
+    ]
 
 
 def _number(value: float) -> str:

@@ -172,7 +172,7 @@ async def run(given: argparse.Namespace, sizes: Sequence[int]) -> None:
         print(f"{name}: {value}")
     print(
         f"batches of {BATCH:,}, {given.pause} s between them, {given.live:,} live sessions, "
-        f"{READERS} readers\n"
+        f"{READERS} readers{', purging where the CPU is idle' if given.idle else ''}\n"
     )
     for database in given.databases:
         print(f"== {database} ==\n")
@@ -201,6 +201,8 @@ def main() -> None:
     add("--pause", type=float, default=0.0, help="seconds between two batches")
     add("--idle", action="store_true", help="purge where the CPU is idle; SQLite, on Linux")
     given = parser.parse_args()
+    if given.idle and set(given.databases) != {"sqlite"}:
+        parser.error("--idle is for --databases sqlite, which purges in this process")
     sizes = (*given.rows, *((LARGEST,) if given.rows_5m else ()))
     asyncio.run(run(given, sizes))
 

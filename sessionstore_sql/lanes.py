@@ -252,9 +252,13 @@ class Lane(Generic[Answer]):
                 return
         for waiting in everyone:
             if waiting.row.key not in answers:
-                self._spawn(_answer_alone(waiting))
+                self._spawn(self._make_alone(waiting))
             elif not waiting.answer.done():
                 waiting.answer.set_result(answers[waiting.row.key])
+
+    async def _make_alone(self, waiting: _Waiting[Answer]) -> None:
+        await _answer_alone(waiting)
+        self.note_answers(_answers_of([waiting]))
 
     async def _make(self, batch: list[list[_Waiting[Answer]]]) -> Mapping[bytes, Answer]:
         rows = [same[0].row for same in batch]

@@ -31,6 +31,9 @@ DEFAULT_TABLE = "sessionstore_sessions"
 BUCKET_SHIFT = 28
 """``deadline >> 28``: about 4.5 minutes of microseconds to one value of ``expiry_bucket``."""
 
+KEY_BYTES = 32
+"""Of every key."""
+
 MAX_NAME_BYTES = 48
 """Of a table: with the longest suffix, its index stays within PostgreSQL's 63 bytes."""
 
@@ -111,7 +114,7 @@ def session_table(
         # a URL of the other, and LargeBinary alone would be a BLOB of 64 KiB (hazards A13, M5).
         Column(
             "id",
-            LargeBinary().with_variant(BINARY(32), "mysql", "mariadb"),
+            LargeBinary().with_variant(BINARY(KEY_BYTES), "mysql", "mariadb"),
             primary_key=True,
             nullable=False,
         ),

@@ -64,7 +64,10 @@ class Failure(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """What a call gives of a session; what it doesn't need is empty."""
+    """What a call gives of a session; what it doesn't need is empty.
+
+    Not frozen, which would double what it costs to make one; nobody changes it.
+    """
 
     key: bytes
     ttl: int = 0

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table
     from sqlalchemy.sql.dml import ReturningInsert
 
-    from sessionstore_sql.dialects.texts import Text
+    from sessionstore_sql.dialects.compiled import CompiledStatement
     from sessionstore_sql.dialects.upserts import UpsertableInsert
 
-Rows: TypeAlias = "Select[*tuple[Any, ...]]"
+Selection: TypeAlias = "Select[*tuple[Any, ...]]"
+"""Of any columns."""
+
 Parameters: TypeAlias = Callable[[Sequence[Row]], dict[str, Any]]
 """Returns what the statements bind for some rows."""
 
@@ -29,21 +31,24 @@ class ReturningBatches:
     """``Batches`` of statements whose text is the same for any number of rows."""
 
     parameters: Parameters
-    unpacked: Callable[[Sequence[Any]], Iterable[Any]]
-    """Makes the rows of what a statement returned."""
-    select_load: Text
-    """Key, state and remaining microseconds of those that are live."""
-    select_live: Text
+    loaded: Callable[[Sequence[Any]], Iterable[Any]]
+    """Makes key, state and remaining microseconds of what ``select_load`` returned."""
+    keys: Callable[[Sequence[Any]], Collection[bytes]]
+    """Makes keys of what the other statements returned."""
+    select_load: CompiledStatement
+    """Those that are live."""
+    select_live: CompiledStatement
     """The keys of those that are live."""
-    insert: Text
+    insert: CompiledStatement
     """As ``create``; like those below, it returns the keys of the rows it changed."""
-    replace: Text
-    extend: Text
-    remove: Text
+    replace: CompiledStatement
+    extend: CompiledStatement
+    remove: CompiledStatement
 
     def load(self, connection: Connection, keys: Sequence[bytes]) -> Iterable[Any]:
         """Return key, state and remaining microseconds of those that are live."""
-        return self._rows(connection, self.select_load, [Row(key) for key in keys])
+        parameters = self.parameters([Row(key) for key in keys])
+        return self.loaded(self.select_load.execute(connection, parameters))
 
     def live(self, connection: Connection, keys: Sequence[bytes]) -> Collection[bytes]:
         """Return the keys that are live, as far as it is committed."""
@@ -65,21 +70,20 @@ class ReturningBatches:
         """Remove."""
         return self._keys(connection, self.remove, rows)
 
-    def _keys(self, connection: Connection, text: Text, rows: Sequence[Row]) -> Collection[bytes]:
-        return {key for (key,) in self._rows(connection, text, rows)}
+    def _keys(
+        self, connection: Connection, statement: CompiledStatement, rows: Sequence[Row]
+    ) -> Collection[bytes]:
+        return self.keys(statement.execute(connection, self.parameters(rows)))
 
-    def _rows(self, connection: Connection, text: Text, rows: Sequence[Row]) -> Iterable[Any]:
-        return self.unpacked(text.execute(connection, self.parameters(rows)))
 
-
-def select_load(table: Table, is_given: ColumnElement[bool]) -> Rows:
+def select_load(table: Table, is_given: ColumnElement[bool]) -> Selection:
     """Return what loads those of the rows ``is_given`` that are live."""
     return select(table.c.id, table.c.state, table.c.deadline - now()).where(
         is_given, table.c.deadline > now()
     )
 
 
-def select_live(table: Table, is_given: ColumnElement[bool]) -> Rows:
+def select_live(table: Table, is_given: ColumnElement[bool]) -> Selection:
     """Return what tells which of the rows ``is_given`` are live."""
     return select(table.c.id).where(is_given, table.c.deadline > now())
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import IntegrityError
 
 from sessionstore_sql.dialects.mysql_texts import BY_KEY, BYTES, markers, names, with_long_values
+from sessionstore_sql.schema import KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,7 +21,7 @@ _PACKED = (
     "{name}.state SEPARATOR '')"
 )
 """All that ``load`` returns of a row, in one piece."""
-_KEY_END, _REMAINING_END, _STATE_START = 32, 52, 62
+_KEY_END, _REMAINING_END, _STATE_START = KEY_BYTES, KEY_BYTES + 20, KEY_BYTES + 30
 """Where its parts end and begin, the last having any length."""
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sessionstore_sql.dialects.mysql_texts import BY_KEY, markers, names, with_long_values
 from sessionstore_sql.dialects.purging import oldest_expired, purge_parameters
+from sessionstore_sql.schema import KEY_BYTES, session_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +20,6 @@ LARGEST_PART = 125
 """Rows, deleted at once: a few milliseconds, of the server and of this process. From 1,000 keys on,
 MariaDB makes a join of the list, and may scan the table for it."""
 
-_KEY_BYTES = 32
-
 
 class PurgeByKey:
     """``KeyedPurge``; its texts hold names and markers, as those of the batches do."""
@@ -32,7 +31,9 @@ class PurgeByKey:
 
     def choose(self, connection: Connection, limit: int) -> Sequence[bytes]:
         """Return the keys of the oldest expired rows, in one value: rows cost the drivers more."""
-        oldest: Any = oldest_expired(self._table).compile(dialect=connection.dialect)
+        schema = connection.schema_for_object(self._table)
+        table = session_table(self._table.name, schema=schema or None)
+        oldest: Any = oldest_expired(table).compile(dialect=connection.dialect)
         text = with_long_values(
             connection, f"GROUP_CONCAT(id SEPARATOR '') FROM ({oldest}) AS oldest"
         )
@@ -40,8 +41,8 @@ class PurgeByKey:
         bound = tuple(bounds[parameter] for parameter in oldest.positiontup)
         value = bytes(connection.exec_driver_sql(text, bound).scalar_one() or b"")
         # Where even the longest value was cut off, what came is whole keys and a piece.
-        ends = range(_KEY_BYTES, len(value) + 1, _KEY_BYTES)
-        return [value[end - _KEY_BYTES : end] for end in ends]
+        ends = range(KEY_BYTES, len(value) + 1, KEY_BYTES)
+        return [value[end - KEY_BYTES : end] for end in ends]
 
     def remove(self, connection: Connection, keys: Sequence[bytes]) -> int:
         """Delete those that are expired and that nobody has locked; return how many.

@@ -31,7 +31,7 @@ def names(table: Table, connection: Connection) -> tuple[str, str]:
     """Return the quoted name of ``table`` and the expression for the clock."""
     preparer, schema = connection.dialect.identifier_preparer, connection.schema_for_object(table)
     name = preparer.quote(table.name)
-    if schema is not None:
+    if schema:  # where another stands for it, an empty one is none at all
         name = f"{preparer.quote_schema(schema)}.{name}"
     return name, _clock()
 

@@ -1,4 +1,4 @@
-"""Many sessions, one statement, on PostgreSQL: arrays in, keys out."""
+"""Many sessions, one statement, on PostgreSQL: packed going in, and coming out."""
 
 from __future__ import annotations
 
@@ -28,17 +28,15 @@ from sessionstore_sql.dialects.batches import (
     select_load,
 )
 from sessionstore_sql.dialects.clock import now
-from sessionstore_sql.dialects.texts import Text
-from sessionstore_sql.schema import session_table
+from sessionstore_sql.dialects.compiled import CompiledStatement
+from sessionstore_sql.schema import KEY_BYTES, session_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy import CTE, ColumnClause, ColumnElement, FromClause, Table
 
     from sessionstore_sql.dialects.base import Batches, Row
-
-_KEY_BYTES = 32
 
 _PACKED_KEYS = bindparam("keys", type_=LargeBinary)
 _TTLS = bindparam("ttls", type_=ARRAY(BigInteger))
@@ -53,22 +51,28 @@ def batches(table: Table) -> Batches:
     is_given = sessions.c.id == any_(_keys())
     keys, ttls, records = _given(), _given(ttls=True), _given(ttls=True, states=True)
     kept, extended, replaced = (_held(sessions, given) for given in (keys, ttls, records))
-    touch = update(sessions).where(sessions.c.ctid == extended.c.ctid)
-    write = update(sessions).where(sessions.c.ctid == replaced.c.ctid)
-    write = write.values(deadline=now() + replaced.c.ttl, state=replaced.c.state)
-    touch = touch.values(deadline=now() + extended.c.ttl)
-    remove = delete(sessions).where(sessions.c.ctid == kept.c.ctid)
+    insertion = insert_given(sessions, insert(sessions), records, _ttl_of(records))
+    replacement = (
+        update(sessions)
+        .where(sessions.c.ctid == replaced.c.ctid)
+        .values(deadline=now() + replaced.c.ttl, state=replaced.c.state)
+    )
+    extension = (
+        update(sessions)
+        .where(sessions.c.ctid == extended.c.ctid)
+        .values(deadline=now() + extended.c.ttl)
+    )
+    removal = delete(sessions).where(sessions.c.ctid == kept.c.ctid)
     return ReturningBatches(
-        parameters=_arrays,
-        unpacked=_unpacked,
+        parameters=_parameters,
+        loaded=_loaded,
+        keys=_changed,
         select_load=_packed(select_load(sessions, is_given).subquery("found")),
         select_live=_packed(select_live(sessions, is_given).subquery("found")),
-        insert=_packed(
-            insert_given(sessions, insert(sessions), records, _ttl_of(records)).cte("changed")
-        ),
-        replace=_packed(write.returning(sessions.c.id).cte("changed")),
-        extend=_packed(touch.returning(sessions.c.id).cte("changed")),
-        remove=_packed(remove.returning(sessions.c.id).cte("changed")),
+        insert=_packed(insertion.cte("changed")),
+        replace=_packed(replacement.returning(sessions.c.id).cte("changed")),
+        extend=_packed(extension.returning(sessions.c.id).cte("changed")),
+        remove=_packed(removal.returning(sessions.c.id).cte("changed")),
     )
 
 
@@ -78,28 +82,56 @@ def _keys() -> ColumnElement[Any]:
     asyncpg asks of each element of an array whether it is an array itself, which costs as much as
     all else that is done for a key.
     """
-    start = func.generate_series(
-        literal_column("1"), func.length(_PACKED_KEYS), literal_column(str(_KEY_BYTES))
-    ).column_valued("start")
-    key = func.substring(_PACKED_KEYS, start, literal_column(str(_KEY_BYTES)), type_=LargeBinary)
-    return func.array(select(key).scalar_subquery(), type_=ARRAY(LargeBinary))
+    size: ColumnElement[int] = literal_column(str(KEY_BYTES))
+    last = func.length(_PACKED_KEYS)
+    start = func.generate_series(literal_column("1"), last, size).column_valued("start")
+    # In their own order, by which the other arrays are joined to them.
+    keys = select(func.substring(_PACKED_KEYS, start, size, type_=LargeBinary)).order_by(start)
+    return func.array(keys.scalar_subquery(), type_=ARRAY(LargeBinary))
 
 
-def _packed(rows: FromClause) -> Text:
-    """Return what selects ``rows`` as one, of an array for each column.
+def _packed(rows: FromClause) -> CompiledStatement:
+    """Return what selects ``rows`` as one: keys, states, their lengths and remaining lives.
 
-    A row costs the driver and SQLAlchemy several times what an element of an array does.
+    A row costs the driver and SQLAlchemy several times what a piece of a value does. Bytes come in
+    one value and not in an array: of arrays, psycopg 3.3 reads too much where ``bytea_output`` is
+    ``escape``.
     """
-    return Text(select(*[func.array_agg(each, type_=NullType()) for each in rows.c]))
+    key, *others = rows.c
+    if not others:
+        return CompiledStatement(select(_joined(key)))
+    state, remaining = others
+    numbers = (func.length(state), remaining)
+    arrays = [func.array_agg(each, type_=NullType()) for each in numbers]
+    return CompiledStatement(select(_joined(key), _joined(state), *arrays))
 
 
-def _unpacked(result: Sequence[Any]) -> Iterable[Any]:
-    (columns,) = result
-    return () if columns[0] is None else zip(*columns, strict=True)
+def _joined(pieces: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.string_agg(pieces, literal_column("''::bytea"), type_=NullType())
+
+
+def _changed(result: Sequence[Any]) -> Collection[bytes]:
+    ((keys,),) = result
+    return set(_pieces(keys))
+
+
+def _loaded(result: Sequence[Any]) -> Iterator[Any]:
+    ((keys, states, sizes, lives),) = result
+    start = 0
+    for key, size, remaining in zip(_pieces(keys), sizes or (), lives or (), strict=True):
+        yield key, states[start : start + size], remaining
+        start += size
+
+
+def _pieces(keys: bytes | None) -> list[bytes]:
+    """Return each key; an aggregate of no rows is NULL."""
+    if keys is None:
+        return []
+    return [keys[start : start + KEY_BYTES] for start in range(0, len(keys), KEY_BYTES)]
 
 
 def _given(*, ttls: bool = False, states: bool = False) -> FromClause:
-    """Return the parameters as a table. Each array costs its encoding, so none goes unused."""
+    """Return the parameters as a table. Each costs its encoding, so none goes unused."""
     arrays: list[ColumnElement[Any]] = [_keys()]
     columns: list[ColumnClause[Any]] = [column("id", LargeBinary)]
     if ttls:
@@ -140,7 +172,7 @@ def _held(sessions: Table, given: FromClause) -> CTE:
     )
 
 
-def _arrays(rows: Sequence[Row]) -> dict[str, Any]:
+def _parameters(rows: Sequence[Row]) -> dict[str, Any]:
     ttls = [row.ttl for row in rows]
     uniform = ttls.count(ttls[0]) == len(ttls)
     return {

@@ -15,7 +15,8 @@ from sessionstore_sql.dialects.batches import (
     select_load,
 )
 from sessionstore_sql.dialects.clock import now
-from sessionstore_sql.dialects.texts import Text
+from sessionstore_sql.dialects.compiled import CompiledStatement
+from sessionstore_sql.schema import KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ def batches(table: Table) -> Batches:
         return func.json_extract(layout.c.value, path, type_=BigInteger)
 
     given = select(
-        func.substr(keys, layout.c.key * 32 + 1, 32, type_=LargeBinary).label("id"),
+        func.substr(keys, layout.c.key * KEY_BYTES + 1, KEY_BYTES, type_=LargeBinary).label("id"),
         at("$[0]").label("ttl"),
         func.substr(states, at("$[1]"), at("$[2]"), type_=LargeBinary).label("state"),
     ).subquery("given")
@@ -48,13 +49,16 @@ def batches(table: Table) -> Batches:
     touch = update(table).where(table.c.id == given.c.id, is_live)
     return ReturningBatches(
         parameters=_layout,
-        unpacked=iter,
-        select_load=Text(select_load(table, is_given)),
-        select_live=Text(select_live(table, is_given)),
-        insert=Text(insert_given(table, insert(table), given, given.c.ttl)),
-        replace=Text(touch.values(deadline=deadline, state=given.c.state).returning(table.c.id)),
-        extend=Text(touch.values(deadline=deadline).returning(table.c.id)),
-        remove=Text(delete(table).where(is_given, is_live).returning(table.c.id)),
+        loaded=iter,
+        keys=lambda rows: {key for (key,) in rows},
+        select_load=CompiledStatement(select_load(table, is_given)),
+        select_live=CompiledStatement(select_live(table, is_given)),
+        insert=CompiledStatement(insert_given(table, insert(table), given, given.c.ttl)),
+        replace=CompiledStatement(
+            touch.values(deadline=deadline, state=given.c.state).returning(table.c.id)
+        ),
+        extend=CompiledStatement(touch.values(deadline=deadline).returning(table.c.id)),
+        remove=CompiledStatement(delete(table).where(is_given, is_live).returning(table.c.id)),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import URL, Connection, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
 
@@ -86,6 +87,33 @@ async def test_waiting_calls_are_answered_by_few_statements(
     assert [each is None for each in loaded] == [operation == "delete"] * MANY
 
 
+@pytest.mark.parametrize(
+    "target", [each for each in TARGETS if each.database == "postgresql"], indirect=True, ids=str
+)
+@pytest.mark.parametrize("form", ["hex", "escape"])
+async def test_states_are_told_apart_however_bytes_are_shown(
+    store: SQLSessionStore, host_engine: AsyncEngine, form: str
+) -> None:
+    """A server, or the host's engine, may show bytes as text in either form."""
+
+    @event.listens_for(host_engine.sync_engine, "connect")
+    def show(connection: DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET bytea_output = {form}")
+        connection.commit()
+        cursor.close()
+
+    ids = new_ids(40)
+    states = [{"n" * number: number} if number % 3 else {} for number in range(len(ids))]
+    hosted = SQLSessionStore(host_engine)
+    await asyncio.gather(
+        *(hosted.create(each, record(**state)) for each, state in zip(ids, states, strict=True))
+    )
+    for someone in (hosted, store):
+        loaded = await asyncio.gather(*map(someone.load, ids))
+        assert [each and each.state for each in loaded] == states
+
+
 async def test_a_batch_goes_where_single_calls_go(
     store: SQLSessionStore, statements: list[str]
 ) -> None:
@@ -107,6 +135,8 @@ async def test_a_batch_goes_where_single_calls_go(
         assert len(statements) <= 3
     loaded = await asyncio.gather(*map(store.load, ids))
     assert [each and each.state for each in loaded] == [{"again": each.value} for each in ids]
+    await asyncio.gather(*(tenant.update_ttl(each, timedelta(0)) for each in ids))
+    assert await tenant.delete_expired() == len(ids)
 
 
 async def test_each_call_has_its_own_answer(store: SQLSessionStore) -> None:

@@ -426,6 +426,28 @@ async def use_everything(store: SQLSessionStore) -> None:
     await store.delete(second)
     await store.update_ttl(third, AT_ONCE)
     assert await store.delete_expired() == 1
+    await use_batches(store)
+
+
+async def use_batches(store: SQLSessionStore) -> None:
+    """Use every statement for many sessions: one that failed would be made again call by call."""
+    executed: list[str] = []
+
+    @event.listens_for(store.engine.sync_engine, "before_cursor_execute")
+    def note(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
+        executed.append(statement)
+
+    ids = [SessionId.generate() for _ in range(20)]
+    for call in (
+        lambda each: store.create(each, record(id=each.value)),
+        lambda each: store.update(each, record(again=each.value)),
+        lambda each: store.update_ttl(each, HOUR),
+    ):
+        await asyncio.gather(*map(call, ids))
+    loaded = await asyncio.gather(*map(store.load, ids))
+    assert [each and each.state for each in loaded] == [{"again": each.value} for each in ids]
+    await asyncio.gather(*map(store.delete, ids))
+    assert len(executed) <= 5 * 3
 
 
 # Transactions of the caller's

@@ -24,7 +24,7 @@ LAYERS = (
     {"dialects.purging"},
     {"dialects.upserts"},
     {"dialects.storage"},
-    {"dialects.base", "dialects.texts"},
+    {"dialects.base", "dialects.compiled"},
     {"dialects.batches"},
     {"dialects.mysql_texts"},
     {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from sqlalchemy import create_engine, event, make_url
+from sqlalchemy import Table, create_engine, event, make_url
 from sqlalchemy.dialects.mysql.base import MySQLDialect
 
 from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore
@@ -98,6 +98,10 @@ class Recorder:
         self.dialect: Any = make_url(f"{name}+{DRIVERS[name]}://").get_dialect()()
         self.executed: list[tuple[str, Any]] = []
         self.rowcount = 1
+
+    def schema_for_object(self, table: Table) -> str | None:
+        """Return the one it is in; no other stands for it."""
+        return table.schema
 
     def exec_driver_sql(self, text: str, parameters: Any) -> Recorder:
         """Note it."""
