@@ -31,7 +31,7 @@ from sessionstore_sql.operations import as_loaded
 from sessionstore_sql.schema import key_of, session_table
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
     from benchmarks.databases import Target
     from sessionstore_sql.calls import DirectCalls, Loaded
@@ -42,6 +42,7 @@ CALLERS = 64
 ROWS = 32
 """Of a statement: two share 64 callers."""
 SESSIONS = 20_000
+IDS = [session_id(number) for number in range(SESSIONS)]
 ROUNDS = 25
 _CALLS, _STATEMENTS = 6_400, 100
 """In a round."""
@@ -108,46 +109,44 @@ async def parts_of_calls() -> dict[str, float]:
         await answer
 
     some = SessionId(session_id(0))
-    parts = {"a switch of tasks, and the benchmark's choice of an id": await _each(switch)}
-    parts |= {
-        "SHA-256 of an id": _alone(lambda: key_of(some)),
-        "reading the JSON of a state": _alone(lambda: orjson.loads(STORED)),
-        "the record of a row": _alone(
-            lambda: SessionRecord(STATE, (as_loaded(STORED, TTL_MICROSECONDS) or (None, TTL))[1])
-        ),
-        "load, all of it but the statement": await _each(store.load),
-        "update_ttl, likewise": await _each(lambda each: store.update_ttl(each, TTL)),
-        "update, likewise": await _each(lambda each: store.update(each, RECORD)),
+    parts: dict[str, Callable[[], Awaitable[None]]] = {
+        "a switch of tasks, and the benchmark's choice of an id": partial(_callers, switch),
+        "SHA-256 of an id": partial(_repeat, lambda: key_of(some)),
+        "reading the JSON of a state": partial(_repeat, lambda: orjson.loads(STORED)),
+        "the record of a row": partial(_repeat, _record),
+        "load, all of it but the statement": partial(_callers, store.load),
+        "update_ttl, likewise": partial(_callers, lambda each: store.update_ttl(each, TTL)),
+        "update, likewise": partial(_callers, lambda each: store.update(each, RECORD)),
     }
+    rounds: dict[str, list[float]] = {name: [] for name in parts}
+    for _ in range(ROUNDS):
+        for name, make in parts.items():
+            started = time.process_time()
+            await make()
+            rounds[name].append((time.process_time() - started) / _CALLS * 1e6)
     await store.aclose()
-    return parts
+    return {name: min(each) for name, each in rounds.items()}
 
 
-async def _each(call: Callable[[SessionId], Awaitable[object]]) -> float:
-    """Return the microseconds of a call, of many callers that repeat it."""
-    ids = [session_id(number) for number in range(SESSIONS)]
+async def _callers(call: Callable[[SessionId], Awaitable[object]]) -> None:
+    """Let many callers make a call again and again."""
+    draw = random.random
 
     async def caller() -> None:
-        draw = random.random
         for _ in range(_CALLS // CALLERS):
-            await call(SessionId(ids[int(draw() * SESSIONS)]))
+            await call(SessionId(IDS[int(draw() * SESSIONS)]))
 
-    rounds = []
-    for _ in range(ROUNDS):
-        started = time.process_time()
-        await asyncio.gather(*(caller() for _ in range(CALLERS)))
-        rounds.append(time.process_time() - started)
-    return min(rounds) / _CALLS * 1e6
+    await asyncio.gather(*(caller() for _ in range(CALLERS)))
 
 
-def _alone(work: Callable[[], object]) -> float:
-    rounds = []
-    for _ in range(ROUNDS):
-        started = time.process_time()
-        for _ in range(_CALLS):
-            work()
-        rounds.append(time.process_time() - started)
-    return min(rounds) / _CALLS * 1e6
+async def _repeat(work: Callable[[], object]) -> None:
+    for _ in range(_CALLS):
+        work()
+
+
+def _record() -> SessionRecord:
+    _, remaining = as_loaded(STORED, TTL_MICROSECONDS)
+    return SessionRecord(STATE, remaining)
 
 
 async def parts_of_statements(target: Target) -> list[Sequence[str]]:
@@ -155,8 +154,8 @@ async def parts_of_statements(target: Target) -> list[Sequence[str]]:
     await create_session_table(target, "parts")
     await fill_session_table(target, "parts", target.sessions)
     await settle(target)
-    lines: list[Sequence[str]] = [("one of 32 rows", "this process", "waiting")]
-    keys = [key_of(SessionId(session_id(number))) for number in range(target.sessions)]
+    lines: list[Sequence[str]] = [("one of 32 rows", "this process", "all in all")]
+    keys = [key_of(SessionId(each)) for each in IDS]
     async with SQLSessionStore(target.url, table="parts") as store:
         executor = store._executor
         batches = executor.dialect.batches(session_table("parts"))
@@ -178,26 +177,38 @@ async def parts_of_statements(target: Target) -> list[Sequence[str]]:
             ("update_ttl", b"", writing(batches.update_ttl)),
             ("update", STORED, writing(batches.update)),
         ):
-            cpu, rest = await _statement(make, keys, state)
-            lines.append((name, f"{cpu:.1f} us", f"{rest:.1f} us"))
+            at_once = executor.dialect.statements_at_once
+            seconds, cpu = await _statements(make, keys, state, at_once)
+            lines.append((name, f"{cpu:.1f} us", f"{seconds:.1f} us"))
     return lines
 
 
-async def _statement(
-    make: Callable[[Sequence[Row]], Awaitable[None]], keys: Sequence[bytes], state: bytes
+async def _statements(
+    make: Callable[[Sequence[Row]], Awaitable[None]],
+    keys: Sequence[bytes],
+    state: bytes,
+    at_once: int,
 ) -> tuple[float, float]:
-    """Return the microseconds of a row: this process's CPU, and what else there was to wait for."""
+    """Return the microseconds of a row, and this process's CPU of those, as lanes make them."""
     rounds = []
     for _ in range(ROUNDS):
-        chosen = [sorted(random.sample(keys, ROWS)) for _ in range(_STATEMENTS)]
-        batches = [[Row(key, TTL_MICROSECONDS, state) for key in some] for some in chosen]
+        # Each has keys of its own: two statements never meet.
+        chosen = random.sample(range(0, len(keys), ROWS), _STATEMENTS)
+        waiting = iter(
+            [Row(key, TTL_MICROSECONDS, state) for key in sorted(keys[first : first + ROWS])]
+            for first in chosen
+        )
+
+        async def serve(waiting: Iterator[list[Row]] = waiting) -> None:
+            for rows in waiting:
+                await make(rows)
+
         cpu, started = time.process_time(), time.perf_counter()
-        for rows in batches:
-            await make(rows)
+        await asyncio.gather(*(serve() for _ in range(at_once)))
         rounds.append((time.perf_counter() - started, time.process_time() - cpu))
-    seconds, cpu = min(rounds)
     share = 1e6 / _STATEMENTS / ROWS
-    return cpu * share, max(0.0, seconds - cpu) * share
+    seconds, cpus = zip(*rounds, strict=True)
+    return min(seconds) * share, min(cpus) * share
 
 
 async def run(databases: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.measuring import Comparison, Figures
     from benchmarks.options import Options
 
-_WIDTH, _LABELS, _VALUES = 760, 220, 90
+_WIDTH, _LABELS, _VALUES = 760, 262, 90
 _BAR, _GAP, _TOP = 18, 8, 56
 _OURS, _OTHERS = "#1f6feb", "#8b949e"
 
