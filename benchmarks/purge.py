@@ -11,6 +11,7 @@ import asyncio
 import os
 import random
 import statistics
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class Purge:
 
     rows: int
     seconds: list[float]
-    """For each batch."""
+    """For each batch, unless the command has purged."""
     quiet: list[float]
     """Latencies of loads before it."""
     busy: list[float]
@@ -64,16 +65,8 @@ class Purge:
         return statistics.median(self.seconds[-LOOK:]) / BATCH
 
 
-async def measure_purge(target: Target, rows: int, pause: float, *, idle: bool) -> Purge:
-    """Fill a table with ``rows`` expired sessions beside the live ones, and purge it.
-
-    Args:
-        target: The database.
-        rows: How many are expired.
-        pause: Seconds between two batches.
-        idle: Whether threads of this process that purge, as SQLite's, are to run only where the
-            system has nothing else to run.
-    """
+async def measure_purge(target: Target, rows: int, given: argparse.Namespace) -> Purge:
+    """Fill a table with ``rows`` expired sessions beside the live ones, and purge it."""
     table = f"purge_{rows}"
     progress(f"{target.database}: a table of {rows:,} expired sessions")
     await create_session_table(target, table)
@@ -82,7 +75,7 @@ async def measure_purge(target: Target, rows: int, pause: float, *, idle: bool) 
     await settle(target)
     options = {"pool_size": target.pool}
     async with (
-        # Purges usually run in a process of their own; here, at least on connections of theirs.
+        # Whose connection readers don't share.
         SQLSessionStore(target.url, table=table, engine_options=options) as store,
         SQLSessionStore(target.url, table=table, engine_options={"pool_size": 1}) as purger,
     ):
@@ -90,13 +83,27 @@ async def measure_purge(target: Target, rows: int, pause: float, *, idle: bool) 
         quiet = await _load_for(
             store, target.sessions, asyncio.create_task(asyncio.sleep(_QUIET_SECONDS))
         )
-        if idle:
+        if given.idle:
             await _start_idle(purger)
         progress(f"{target.database}: purging {rows:,}")
-        purging = asyncio.create_task(_purge_all(purger, pause))
+        work = _command(target, table) if given.command else _purge_all(purger, given.pause)
+        purging = asyncio.create_task(work)
         busy = await _load_for(store, target.sessions, purging)
         seconds = await purging
     return Purge(rows, seconds, quiet, busy)
+
+
+async def _command(target: Target, table: str) -> list[float]:
+    """Purge as operators do: by the command, in a process of its own, with its pauses."""
+    url = target.url.render_as_string(hide_password=False)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sessionstore_sql", "purge", "--table", table),
+        env={**os.environ, "SESSIONSTORE_URL": url},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    if await process.wait() != 0:
+        raise RuntimeError("the command failed")
+    return []
 
 
 async def _start_idle(purger: SQLSessionStore) -> None:
@@ -153,9 +160,9 @@ def report(purges: Sequence[Purge]) -> str:
         rows.append(
             (
                 f"{each.rows:,}",
-                f"{each.first * 1e6:.1f}",
-                f"{each.last * 1e6:.1f}",
-                f"{each.last / each.first:.2f}",
+                f"{each.first * 1e6:.1f}" if each.seconds else "-",
+                f"{each.last * 1e6:.1f}" if each.seconds else "-",
+                f"{each.last / each.first:.2f}" if each.seconds else "-",
                 f"{quiet50 * 1e3:.2f}",
                 f"{busy50 * 1e3:.2f}",
                 f"{quiet99 * 1e3:.2f}",
@@ -170,9 +177,10 @@ async def run(given: argparse.Namespace, sizes: Sequence[int]) -> None:
     """Measure and print."""
     for name, value in machine().items():
         print(f"{name}: {value}")
+    how = "as the command does" if given.command else f"{given.pause} s between them"
     print(
-        f"batches of {BATCH:,}, {given.pause} s between them, {given.live:,} live sessions, "
-        f"{READERS} readers{', purging where the CPU is idle' if given.idle else ''}\n"
+        f"batches of {BATCH:,}, {how}, {given.live:,} live sessions, {READERS} readers"
+        f"{', purging where the CPU is idle' if given.idle else ''}\n"
     )
     for database in given.databases:
         print(f"== {database} ==\n")
@@ -180,10 +188,7 @@ async def run(given: argparse.Namespace, sizes: Sequence[int]) -> None:
             async with fresh_database(database, pool=given.pool, sessions=given.live) as target:
                 for name, value in (await about(target)).items():
                     print(f"  {name}: {value}")
-                purges = [
-                    await measure_purge(target, size, given.pause, idle=given.idle)
-                    for size in sizes
-                ]
+                purges = [await measure_purge(target, size, given) for size in sizes]
                 print("\n" + report(purges) + "\n")
         except NotRunError as reason:
             print(f"  not run: {reason}\n")
@@ -199,6 +204,7 @@ def main() -> None:
     add("--live", type=int, default=20_000, help="live sessions, which the readers load")
     add("--pool", type=int, default=4)
     add("--pause", type=float, default=0.0, help="seconds between two batches")
+    add("--command", action="store_true", help="purge by `sessionstore-sql purge`")
     add("--idle", action="store_true", help="purge where the CPU is idle; SQLite, on Linux")
     given = parser.parse_args()
     if given.idle and set(given.databases) != {"sqlite"}:
