@@ -98,6 +98,7 @@ async def _command(target: Target, table: str) -> list[float]:
     url = target.url.render_as_string(hide_password=False)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "sessionstore_sql", "purge", "--table", table),
+        *("--batch-size", str(BATCH)),
         env={**os.environ, "SESSIONSTORE_URL": url},
         stdout=asyncio.subprocess.DEVNULL,
     )
@@ -209,6 +210,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.idle and set(given.databases) != {"sqlite"}:
         parser.error("--idle is for --databases sqlite, which purges in this process")
+    if given.command and (given.idle or given.pause):
+        parser.error("--command has pauses and a process of its own")
     sizes = (*given.rows, *((LARGEST,) if given.rows_5m else ()))
     asyncio.run(run(given, sizes))
 

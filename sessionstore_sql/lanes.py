@@ -150,6 +150,9 @@ class Lane(Generic[Answer]):
     def note_answers(self, answers: Mapping[bytes, Answer]) -> None:
         """Learn from what a batch returned."""
 
+    def note_left(self, answers: Mapping[bytes, Answer]) -> None:
+        """Learn from one of those that a batch left."""
+
     def _unfinished(self) -> list[asyncio.Future[Any]]:
         answers = (waiting.answer for waiting in self._waiting)
         return [*self._tasks, *(answer for answer in answers if not answer.done())]
@@ -258,7 +261,7 @@ class Lane(Generic[Answer]):
 
     async def _make_alone(self, waiting: _Waiting[Answer]) -> None:
         await _answer_alone(waiting)
-        self.note_answers(_answers_of([waiting]))
+        self.note_left(_answers_of([waiting]))
 
     async def _make(self, batch: list[list[_Waiting[Answer]]]) -> Mapping[bytes, Answer]:
         rows = [same[0].row for same in batch]
@@ -311,9 +314,16 @@ class LoadLane(Lane["Loaded"]):
 
     def note_answers(self, answers: Mapping[bytes, Loaded]) -> None:
         """Expect the largest state of this batch, and half of what was expected at the least."""
-        sizes = [len(found[0] or b"") for found in answers.values() if found is not None]
-        if sizes:
+        if sizes := _sizes(answers):
             self._expected = max(*sizes, self._expected // 2)
+
+    def note_left(self, answers: Mapping[bytes, Loaded]) -> None:
+        """Expect no less than this: the batch may have failed for the size of one of many."""
+        self._expected = max(*_sizes(answers), self._expected, 0)
+
+
+def _sizes(answers: Mapping[bytes, Loaded]) -> list[int]:
+    return [len(found[0] or b"") for found in answers.values() if found is not None]
 
 
 async def _answer_alone(waiting: _Waiting[Answer]) -> None:

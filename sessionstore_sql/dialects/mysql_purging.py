@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import MetaData
+
 from sessionstore_sql.dialects.mysql_texts import BY_KEY, markers, names, with_long_values
 from sessionstore_sql.dialects.purging import oldest_expired, purge_parameters
-from sessionstore_sql.schema import KEY_BYTES, session_table
+from sessionstore_sql.schema import KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +34,10 @@ class PurgeByKey:
     def choose(self, connection: Connection, limit: int) -> Sequence[bytes]:
         """Return the keys of the oldest expired rows, in one value: rows cost the drivers more."""
         schema = connection.schema_for_object(self._table)
-        table = session_table(self._table.name, schema=schema or None)
+        table = self._table.to_metadata(
+            MetaData(),
+            schema=schema or None,  # type: ignore[arg-type]  # None is no schema
+        )
         oldest: Any = oldest_expired(table).compile(dialect=connection.dialect)
         text = with_long_values(
             connection, f"GROUP_CONCAT(id SEPARATOR '') FROM ({oldest}) AS oldest"

@@ -67,12 +67,12 @@ def batches(table: Table) -> Batches:
         parameters=_parameters,
         loaded=_loaded,
         keys=_changed,
-        select_load=_packed(select_load(sessions, is_given).subquery("found")),
-        select_live=_packed(select_live(sessions, is_given).subquery("found")),
-        insert=_packed(insertion.cte("changed")),
-        replace=_packed(replacement.returning(sessions.c.id).cte("changed")),
-        extend=_packed(extension.returning(sessions.c.id).cte("changed")),
-        remove=_packed(removal.returning(sessions.c.id).cte("changed")),
+        select_load=_packed(select_load(sessions, is_given).subquery()),
+        select_live=_packed(select_live(sessions, is_given).subquery()),
+        insert=_packed(insertion.cte()),
+        replace=_packed(replacement.returning(sessions.c.id).cte()),
+        extend=_packed(extension.returning(sessions.c.id).cte()),
+        remove=_packed(removal.returning(sessions.c.id).cte()),
     )
 
 
@@ -140,7 +140,7 @@ def _given(*, ttls: bool = False, states: bool = False) -> FromClause:
     if states:
         arrays.append(_STATES)
         columns.append(column("state", LargeBinary))
-    return func.unnest(*arrays).table_valued(*columns).render_derived(name="given")
+    return func.unnest(*arrays).table_valued(*columns).render_derived()
 
 
 def _ttl_of(given: FromClause) -> ColumnElement[int]:
@@ -168,7 +168,7 @@ def _held(sessions: Table, given: FromClause) -> CTE:
         .where(sessions.c.deadline > now())
         .order_by(sessions.c.id)
         .with_for_update(of=sessions, skip_locked=True)
-        .cte("held")
+        .cte()
     )
 
 

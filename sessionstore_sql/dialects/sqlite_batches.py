@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import BigInteger, LargeBinary, bindparam, delete, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    LargeBinary,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 
 from sessionstore_sql.dialects.batches import (
@@ -41,8 +50,11 @@ def batches(table: Table) -> Batches:
     given = select(
         func.substr(keys, layout.c.key * KEY_BYTES + 1, KEY_BYTES, type_=LargeBinary).label("id"),
         at("$[0]").label("ttl"),
-        func.substr(states, at("$[1]"), at("$[2]"), type_=LargeBinary).label("state"),
-    ).subquery("given")
+        # Nothing of nothing is NULL to SQLite.
+        func.coalesce(
+            func.substr(states, at("$[1]"), at("$[2]"), type_=LargeBinary), literal_column("x''")
+        ).label("state"),
+    ).subquery()
     is_given, is_live = table.c.id.in_(select(given.c.id)), table.c.deadline > now()
     deadline = now() + given.c.ttl
     # A statement has the whole database to itself: no row is locked by anyone else.

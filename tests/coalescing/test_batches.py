@@ -105,6 +105,12 @@ async def test_states_are_told_apart_however_bytes_are_shown(
 
     ids = new_ids(40)
     states = [{"n" * number: number} if number % 3 else {} for number in range(len(ids))]
+    executed: list[str] = []
+
+    @event.listens_for(host_engine.sync_engine, "before_cursor_execute")
+    def note(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
+        executed.append(statement)
+
     hosted = SQLSessionStore(host_engine)
     await asyncio.gather(
         *(hosted.create(each, record(**state)) for each, state in zip(ids, states, strict=True))
@@ -112,6 +118,32 @@ async def test_states_are_told_apart_however_bytes_are_shown(
     for someone in (hosted, store):
         loaded = await asyncio.gather(*map(someone.load, ids))
         assert [each and each.state for each in loaded] == states
+    assert len(executed) <= 2 * 3
+
+
+class Nothing:
+    """A codec that needs no bytes."""
+
+    def encode(self, _state: dict[str, Any]) -> bytes:
+        """Return none."""
+        return b""
+
+    def decode(self, _data: bytes) -> dict[str, Any]:
+        """Return an empty state."""
+        return {}
+
+
+async def test_states_without_a_byte_are_batched(
+    store: SQLSessionStore, statements: list[str]
+) -> None:
+    """What a codec returns is its own business."""
+    ids = new_ids(40)
+    bare = SQLSessionStore(store.engine, codec=Nothing())
+    await asyncio.gather(*(bare.create(each, record()) for each in ids))
+    await asyncio.gather(*(bare.update(each, record()) for each in ids))
+    loaded = await asyncio.gather(*map(bare.load, ids))
+    assert [each and each.state for each in loaded] == [{}] * len(ids)
+    assert len(statements) <= 3 * 3
 
 
 async def test_a_batch_goes_where_single_calls_go(

@@ -54,6 +54,8 @@ ODD_TABLES = [
     "a:b",
     "ключ",
     "a'b",
+    "given",
+    "held",
 ]
 
 OPERATION_NAMES = [
