@@ -53,7 +53,7 @@ RECORD = SessionRecord(STATE, TTL)
 
 
 class Stub:
-    """Answers at once, in place of single calls, of their executor, and of batches."""
+    """Answers at once, in place of the executor and of batches."""
 
     observer = None
 
@@ -74,7 +74,7 @@ class Stub:
         """Change all of them."""
         return {row.key for row in rows}
 
-    update = update_ttl = delete = live = create
+    update = update_ttl = delete = create
 
 
 class StubCalls:

@@ -319,7 +319,7 @@ class LoadLane(Lane["Loaded"]):
 
     def note_left(self, answers: Mapping[bytes, Loaded]) -> None:
         """Expect no less than this: the batch may have failed for the size of one of many."""
-        self._expected = max(*_sizes(answers), self._expected, 0)
+        self._expected = max([self._expected, *_sizes(answers)])
 
 
 def _sizes(answers: Mapping[bytes, Loaded]) -> list[int]:

@@ -46,6 +46,12 @@ def key_of(session_id: SessionId) -> bytes:
     return hashlib.sha256(session_id.value.encode()).digest()
 
 
+def split_keys(joined: bytes) -> list[bytes]:
+    """Return the keys that were joined; what is cut off at the end, and so no key, is left out."""
+    ends = range(KEY_BYTES, len(joined) + 1, KEY_BYTES)
+    return [joined[end - KEY_BYTES : end] for end in ends]
+
+
 def version_table_name(table: str) -> str:
     """Return the name of the table in which Alembic notes the revision of ``table``."""
     return f"{table}_version"

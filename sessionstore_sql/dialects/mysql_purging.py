@@ -8,7 +8,7 @@ from sqlalchemy import MetaData
 
 from sessionstore_sql.dialects.mysql_texts import BY_KEY, markers, names, with_long_values
 from sessionstore_sql.dialects.purging import oldest_expired, purge_parameters
-from sessionstore_sql.schema import KEY_BYTES
+from sessionstore_sql.schema import split_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +46,7 @@ class PurgeByKey:
         bound = tuple(bounds[parameter] for parameter in oldest.positiontup)
         value = bytes(connection.exec_driver_sql(text, bound).scalar_one() or b"")
         # Where even the longest value was cut off, what came is whole keys and a piece.
-        ends = range(KEY_BYTES, len(value) + 1, KEY_BYTES)
-        return [value[end - KEY_BYTES : end] for end in ends]
+        return split_keys(value)
 
     def remove(self, connection: Connection, keys: Sequence[bytes]) -> int:
         """Delete those that are expired and that nobody has locked; return how many.

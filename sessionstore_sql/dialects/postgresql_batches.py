@@ -29,7 +29,7 @@ from sessionstore_sql.dialects.batches import (
 )
 from sessionstore_sql.dialects.clock import now
 from sessionstore_sql.dialects.compiled import CompiledStatement
-from sessionstore_sql.schema import KEY_BYTES, session_table
+from sessionstore_sql.schema import KEY_BYTES, session_table, split_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -112,22 +112,17 @@ def _joined(pieces: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def _changed(result: Sequence[Any]) -> Collection[bytes]:
     ((keys,),) = result
-    return set(_pieces(keys))
+    return set(split_keys(keys or b""))
 
 
 def _loaded(result: Sequence[Any]) -> Iterator[Any]:
     ((keys, states, sizes, lives),) = result
+    if keys is None:  # as an aggregate of no rows is
+        return
     start = 0
-    for key, size, remaining in zip(_pieces(keys), sizes or (), lives or (), strict=True):
+    for key, size, remaining in zip(split_keys(keys), sizes, lives, strict=True):
         yield key, states[start : start + size], remaining
         start += size
-
-
-def _pieces(keys: bytes | None) -> list[bytes]:
-    """Return each key; an aggregate of no rows is NULL."""
-    if keys is None:
-        return []
-    return [keys[start : start + KEY_BYTES] for start in range(0, len(keys), KEY_BYTES)]
 
 
 def _given(*, ttls: bool = False, states: bool = False) -> FromClause:

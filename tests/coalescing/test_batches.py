@@ -29,6 +29,7 @@ from sessionstore_sql.dialects import mysql_texts
 from sessionstore_sql.dialects.base import Batches, Row
 from sessionstore_sql.schema import key_of
 from tests.databases import TARGETS, Target
+from tests.stores import executed_on
 
 pytestmark = pytest.mark.anyio
 
@@ -55,13 +56,7 @@ async def create_all(store: SQLSessionStore, ids: list[SessionId]) -> None:
 @pytest.fixture
 def statements(store: SQLSessionStore) -> list[str]:
     """What the store executes from here on."""
-    executed: list[str] = []
-
-    @event.listens_for(store.engine.sync_engine, "before_cursor_execute")
-    def note(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
-        executed.append(statement)
-
-    return executed
+    return executed_on(store.engine)
 
 
 @pytest.mark.parametrize("operation", ["load", "update_ttl", "update", "create", "delete"])
@@ -105,12 +100,7 @@ async def test_states_are_told_apart_however_bytes_are_shown(
 
     ids = new_ids(40)
     states = [{"n" * number: number} if number % 3 else {} for number in range(len(ids))]
-    executed: list[str] = []
-
-    @event.listens_for(host_engine.sync_engine, "before_cursor_execute")
-    def note(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
-        executed.append(statement)
-
+    executed = executed_on(host_engine)
     hosted = SQLSessionStore(host_engine)
     await asyncio.gather(
         *(hosted.create(each, record(**state)) for each, state in zip(ids, states, strict=True))

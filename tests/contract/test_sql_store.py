@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, bindparam, event, select, text, update
+from sqlalchemy import URL, bindparam, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, StaticPool
 
@@ -38,6 +38,7 @@ from sessionstore_sql import (
 from sessionstore_sql.engines import dialect_of
 from sessionstore_sql.schema import key_of, session_table
 from sessionstore_sql.testing.support import AT_ONCE, HOUR, fails, record
+from tests.stores import executed_on
 
 pytestmark = pytest.mark.anyio
 
@@ -224,13 +225,8 @@ async def test_an_operation_is_one_statement_and_nothing_else(
     session_id = SessionId.generate()
     if name != "create":
         await store.create(session_id, record(user=1))
-    executed: list[str] = []
     async with SQLSessionStore(url, engine_options={"pool_size": 1}) as one:
-
-        @event.listens_for(one.engine.sync_engine, "before_cursor_execute")
-        def note(*arguments: Any) -> None:
-            executed.append(arguments[2])
-
+        executed = executed_on(one.engine)
         # The drivers ask for types and prepare the statement when they first meet it.
         another_id = SessionId.generate()
         if name != "create":
@@ -433,12 +429,7 @@ async def use_everything(store: SQLSessionStore) -> None:
 
 async def use_batches(store: SQLSessionStore) -> None:
     """Use every statement for many sessions: one that failed would be made again call by call."""
-    executed: list[str] = []
-
-    @event.listens_for(store.engine.sync_engine, "before_cursor_execute")
-    def note(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
-        executed.append(statement)
-
+    executed = executed_on(store.engine)
     ids = [SessionId.generate() for _ in range(20)]
     for call in (
         lambda each: store.create(each, record(id=each.value)),
