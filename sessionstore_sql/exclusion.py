@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from sessionstore_sql.dialects import Failure
 from sessionstore_sql.dialects.purging import purge_parameters
-from sessionstore_sql.operations import Backlog, Operations, Purge, is_autocommit
+from sessionstore_sql.dialects.sending import is_autocommit
+from sessionstore_sql.operations import Backlog, Operations, Purge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ def purge_exclusively(
     statements = operations.statements
     if statements.purge_exclusively is not None:
         bounds = purge_parameters(limit)
-        is_ours, removed = connection.execute(statements.purge_exclusively, bounds).one()
+        ((is_ours, removed),) = statements.purge_exclusively.rows(connection, bounds)
         return Purge(removed, is_last=removed < limit) if is_ours else None
     with _turn(connection, statements.purge_lock, operations.dialect) as is_ours:
         return operations.purge(connection, limit, backlog) if is_ours else None

@@ -21,9 +21,9 @@ from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 from sqlalchemy.util import greenlet_spawn
 
 from sessionstore_sql.dialects import Failure
+from sessionstore_sql.dialects.sending import is_autocommit
 from sessionstore_sql.errors import UnknownIdError
 from sessionstore_sql.failures import classify, database_error, stumbled
-from sessionstore_sql.operations import is_autocommit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

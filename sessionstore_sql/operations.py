@@ -16,14 +16,16 @@ from sqlalchemy.exc import IntegrityError
 
 from sessionstore_sql.dialects import Failure
 from sessionstore_sql.dialects.purging import purge_parameters
+from sessionstore_sql.dialects.sending import is_autocommit
 from sessionstore_sql.errors import DatabaseError, DuplicateIdError, UnknownIdError
 from sessionstore_sql.records import MAX_TTL
 from sessionstore_sql.schema import key_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, CursorResult, Executable
+    from sqlalchemy import Connection
 
     from sessionstore_sql.dialects import Dialect
+    from sessionstore_sql.dialects.compiled import CompiledStatement
     from sessionstore_sql.records import SessionId
     from sessionstore_sql.statements import Statements
 
@@ -104,9 +106,8 @@ class Operations:
         self, connection: Connection, session_id: SessionId
     ) -> tuple[bytes | None, timedelta] | None:
         """Return the state of a live row and the life that remains; see ``as_loaded``."""
-        result = connection.execute(self.statements.load, {"key": key_of(session_id)})
-        row = result.one_or_none()
-        return None if row is None else as_loaded(row[0], row[1])
+        rows = self.statements.load.rows(connection, {"key": key_of(session_id)})
+        return as_loaded(*rows[0]) if rows else None
 
     def delete(self, connection: Connection, session_id: SessionId) -> None:
         """Remove a live row."""
@@ -132,7 +133,7 @@ class Operations:
 
     def count_expired(self, connection: Connection) -> int:
         """Return how many rows are expired."""
-        return int(connection.execute(self.statements.expired_count).scalar_one())
+        return int(self.statements.expired_count.rows(connection, {})[0][0])
 
     def purge_limit(self, wanted: int | None) -> int:
         """Return for how many rows to ask in one purge, where so many are wanted, or all."""
@@ -171,7 +172,7 @@ class Operations:
         return Purge(count, is_last=not part or (backlog.is_all and not backlog.chosen))
 
     def _try(
-        self, connection: Connection, statement: Executable, parameters: dict[str, Any]
+        self, connection: Connection, statement: CompiledStatement, parameters: dict[str, Any]
     ) -> int | None:
         """Execute and return the count; ``None`` if the key it would give is taken.
 
@@ -188,7 +189,7 @@ class Operations:
 
     def _require_not_live(self, connection: Connection, session_id: SessionId) -> None:
         parameters = {"key": key_of(session_id)}
-        if connection.execute(self.statements.lock_live, parameters).first() is not None:
+        if self.statements.lock_live.rows(connection, parameters):
             raise DuplicateIdError(session_id)
 
     def _require_room(self, connection: Connection, state: bytes) -> None:
@@ -219,22 +220,8 @@ def as_loaded(state: object, remaining: float) -> tuple[bytes | None, timedelta]
     return bytes(state), life
 
 
-def is_autocommit(connection: Connection) -> bool:
-    """Whether each statement on ``connection`` commits by itself.
-
-    Asked of the connection itself: how the engine was configured says little (hazard A1).
-    """
-    dbapi_connection = connection.connection.dbapi_connection
-    assert dbapi_connection is not None
-    if not connection.dialect.detect_autocommit_setting(dbapi_connection):
-        return False
-    # sqlite3 of Python 3.12 on, made with autocommit=False, is in a transaction all the time.
-    return not getattr(connection.connection.driver_connection, "in_transaction", False)
-
-
-def _count(connection: Connection, statement: Executable, parameters: dict[str, Any]) -> int:
-    result: CursorResult[Any] = connection.execute(statement, parameters)
-    return result.rowcount
+def _count(connection: Connection, statement: CompiledStatement, parameters: dict[str, Any]) -> int:
+    return statement.count(connection, parameters)
 
 
 def _restless() -> DatabaseError:

@@ -6,12 +6,15 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from sessionstore_sql.dialects.sending import BY_CURSOR
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from sqlalchemy import URL, Connection, Delete, Engine, Executable, Table
     from sqlalchemy.types import TypeEngine
 
+    from sessionstore_sql.dialects.sending import Sender
     from sessionstore_sql.dialects.storage import Storage
     from sessionstore_sql.dialects.upserts import UpsertableInsert
 
@@ -141,6 +144,9 @@ class Dialect:
 
     binary: TypeEngine[bytes]
     """How bytes are bound."""
+
+    sender: Sender = BY_CURSOR
+    """How a statement reaches the driver."""
 
     batches: Callable[[Table], Batches]
     """Builds the operations on many sessions at once."""

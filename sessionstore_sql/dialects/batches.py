@@ -48,7 +48,7 @@ class ReturningBatches:
     def load(self, connection: Connection, keys: Sequence[bytes]) -> Iterable[Any]:
         """Return key, state and remaining microseconds of those that are live."""
         parameters = self.parameters([Row(key) for key in keys])
-        return self.loaded(self.select_load.execute(connection, parameters))
+        return self.loaded(self.select_load.rows(connection, parameters))
 
     def live(self, connection: Connection, keys: Sequence[bytes]) -> Collection[bytes]:
         """Return the keys that are live, as far as it is committed."""
@@ -73,7 +73,7 @@ class ReturningBatches:
     def _keys(
         self, connection: Connection, statement: CompiledStatement, rows: Sequence[Row]
     ) -> Collection[bytes]:
-        return self.keys(statement.execute(connection, self.parameters(rows)))
+        return self.keys(statement.rows(connection, self.parameters(rows)))
 
 
 def select_load(table: Table, is_given: ColumnElement[bool]) -> Selection:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import IntegrityError
 
 from sessionstore_sql.dialects.mysql_texts import BY_KEY, BYTES, markers, names, with_long_values
+from sessionstore_sql.dialects.sending import change_text, fetch_text
 from sessionstore_sql.schema import KEY_BYTES
 
 if TYPE_CHECKING:
@@ -106,9 +107,8 @@ class AllOrNothingBatches:
         name, clock = names(self._table, connection)
         values = ", ".join([f"({BYTES}, {clock} + %s, {BYTES})"] * len(rows))
         try:
-            connection.exec_driver_sql(
-                f"INSERT INTO {name} (id, deadline, state) VALUES {values}", _parameters(rows)
-            )
+            text = f"INSERT INTO {name} (id, deadline, state) VALUES {values}"
+            change_text(connection, text, _parameters(rows))
         except IntegrityError:
             return False
         return True
@@ -152,7 +152,7 @@ class AllOrNothingBatches:
             f"AND deadline > {clock} FOR UPDATE SKIP LOCKED) AS held) = %s"
         )
         bound = (*parameters, *keys, *keys, len(rows))
-        return connection.exec_driver_sql(f"{text} WHERE {is_given} AND {all_live}", bound).rowcount
+        return change_text(connection, f"{text} WHERE {is_given} AND {all_live}", bound)
 
     def _found(
         self, connection: Connection, keys: Sequence[bytes], condition: str = ""
@@ -162,7 +162,7 @@ class AllOrNothingBatches:
         return {key for (key,) in self._rows(connection, text, keys)}
 
     def _rows(self, connection: Connection, text: str, keys: Sequence[bytes]) -> Sequence[Any]:
-        return connection.exec_driver_sql(text, tuple(key.hex() for key in keys)).all()
+        return fetch_text(connection, text, tuple([key.hex() for key in keys]))
 
 
 def _ttl_of(rows: Sequence[Row]) -> tuple[str, tuple[Any, ...]]:

@@ -8,6 +8,7 @@ from sqlalchemy import MetaData
 
 from sessionstore_sql.dialects.mysql_texts import BY_KEY, markers, names, with_long_values
 from sessionstore_sql.dialects.purging import oldest_expired, purge_parameters
+from sessionstore_sql.dialects.sending import change_text, fetch_text
 from sessionstore_sql.schema import split_keys
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ class PurgeByKey:
         )
         bounds = purge_parameters(limit)
         bound = tuple(bounds[parameter] for parameter in oldest.positiontup)
-        value = bytes(connection.exec_driver_sql(text, bound).scalar_one() or b"")
+        ((value,),) = fetch_text(connection, text, bound)
         # Where even the longest value was cut off, what came is whole keys and a piece.
-        return split_keys(value)
+        return split_keys(bytes(value or b""))
 
     def remove(self, connection: Connection, keys: Sequence[bytes]) -> int:
         """Delete those that are expired and that nobody has locked; return how many.
@@ -65,4 +66,4 @@ class PurgeByKey:
             f"DELETE {name} FROM ({unlocked}) AS chosen STRAIGHT_JOIN {name} {BY_KEY} "
             f"ON {name}.id = chosen.id WHERE {name}.deadline <= {clock}"
         )
-        return connection.exec_driver_sql(text, tuple(key.hex() for key in keys)).rowcount
+        return change_text(connection, text, tuple([key.hex() for key in keys]))

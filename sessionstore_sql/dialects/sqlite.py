@@ -17,6 +17,7 @@ from sessionstore_sql.dialects.base import Dialect, Failure
 from sessionstore_sql.dialects.clock import now
 from sessionstore_sql.dialects.purging import is_expired, oldest_expired
 from sessionstore_sql.dialects.sqlite_batches import batches
+from sessionstore_sql.dialects.sqlite_sending import IN_ONE_TURN
 from sessionstore_sql.dialects.storage import Storage
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ def _prepare_engine(engine: Engine) -> None:
 
 DIALECT = Dialect(
     binary=LargeBinary(),
+    sender=IN_ONE_TURN,
     upsert=insert,
     purge=_purge,
     batches=batches,

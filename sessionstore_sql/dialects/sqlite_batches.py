@@ -25,12 +25,13 @@ from sessionstore_sql.dialects.batches import (
 )
 from sessionstore_sql.dialects.clock import now
 from sessionstore_sql.dialects.compiled import CompiledStatement
+from sessionstore_sql.dialects.sqlite_sending import IN_ONE_TURN
 from sessionstore_sql.schema import KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, Table
+    from sqlalchemy import ColumnElement, Executable, Table
 
     from sessionstore_sql.dialects.base import Batches, Row
 
@@ -59,18 +60,22 @@ def batches(table: Table) -> Batches:
     deadline = now() + given.c.ttl
     # A statement has the whole database to itself: no row is locked by anyone else.
     touch = update(table).where(table.c.id == given.c.id, is_live)
+
+    def compiled(statement: Executable) -> CompiledStatement:
+        return CompiledStatement(statement, IN_ONE_TURN)
+
     return ReturningBatches(
         parameters=_layout,
         loaded=iter,
         keys=lambda rows: {key for (key,) in rows},
-        select_load=CompiledStatement(select_load(table, is_given)),
-        select_live=CompiledStatement(select_live(table, is_given)),
-        insert=CompiledStatement(insert_given(table, insert(table), given, given.c.ttl)),
-        replace=CompiledStatement(
+        select_load=compiled(select_load(table, is_given)),
+        select_live=compiled(select_live(table, is_given)),
+        insert=compiled(insert_given(table, insert(table), given, given.c.ttl)),
+        replace=compiled(
             touch.values(deadline=deadline, state=given.c.state).returning(table.c.id)
         ),
-        extend=CompiledStatement(touch.values(deadline=deadline).returning(table.c.id)),
-        remove=CompiledStatement(delete(table).where(is_given, is_live).returning(table.c.id)),
+        extend=compiled(touch.values(deadline=deadline).returning(table.c.id)),
+        remove=compiled(delete(table).where(is_given, is_live).returning(table.c.id)),
     )
 
 

@@ -17,7 +17,7 @@ async def purge_under_way(store: SQLSessionStore, engine: AsyncEngine) -> AsyncI
     statements = store._operations.statements
     async with engine.connect() as connection:
         if statements.purge_exclusively is not None:
-            await connection.execute(statements.purge_exclusively, purge_parameters(2))
+            await connection.execute(statements.purge_exclusively.statement, purge_parameters(2))
             yield
             await connection.rollback()
         else:

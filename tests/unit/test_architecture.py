@@ -24,7 +24,8 @@ LAYERS = (
     {"dialects.purging"},
     {"dialects.upserts"},
     {"dialects.storage"},
-    {"dialects.base", "dialects.compiled"},
+    {"dialects.sending"},
+    {"dialects.base", "dialects.compiled", "dialects.sqlite_sending"},
     {"dialects.batches"},
     {"dialects.mysql_texts"},
     {

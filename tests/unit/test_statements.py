@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.dialects.mysql.base import MySQLDialect
 
 from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore
 from sessionstore_sql.dialects import dialect_named
+from sessionstore_sql.dialects.compiled import CompiledStatement
 from sessionstore_sql.dialects.purging import oldest_expired, purge_parameters
 from sessionstore_sql.schema import session_table
 from sessionstore_sql.statements import Statements, build_statements
@@ -75,7 +77,8 @@ def sqlalchemy_dialect(name: str) -> Any:
 
 def sql(name: str, statement: Any) -> str:
     """Return the text of a statement on one line, with the clock read as ``now``."""
-    text = str(statement.compile(dialect=sqlalchemy_dialect(name)))
+    core: Any = statement.statement if isinstance(statement, CompiledStatement) else statement
+    text = str(core.compile(dialect=sqlalchemy_dialect(name)))
     text = " ".join(text.replace("%%", "%").split())
     return text.replace(CLOCKS[name], "now").replace("t.", "")
 
@@ -85,17 +88,20 @@ def present(name: str) -> dict[str, Any]:
     made = statements(name)
     named = {field: getattr(made, field) for field in Statements.__slots__}
     return {
-        field: statement
-        for field, statement in named.items()
-        if statement is not None and field not in {"purge_lock", "purge_by_key"}
+        field: compiled.statement
+        for field, compiled in named.items()
+        if isinstance(compiled, CompiledStatement)
     }
 
 
 class Recorder:
-    """A connection to MySQL or MariaDB that notes what it is to execute."""
+    """A connection to MySQL or MariaDB, in a transaction, that notes what it is to execute."""
 
     def __init__(self, name: str) -> None:
         self.dialect: Any = make_url(f"{name}+{DRIVERS[name]}://").get_dialect()()
+        self.connection = SimpleNamespace(
+            dbapi_connection=SimpleNamespace(get_autocommit=lambda: False)
+        )
         self.executed: list[tuple[str, Any]] = []
         self.rowcount = 1
 
@@ -108,9 +114,9 @@ class Recorder:
         self.executed.append((text, parameters))
         return self
 
-    def scalar_one(self) -> bytes:
+    def all(self) -> list[tuple[bytes]]:
         """Two keys, and a third that was cut off."""
-        return b"a" * 32 + b"b" * 32 + b"c"
+        return [(b"a" * 32 + b"b" * 32 + b"c",)]
 
 
 def purge_by_key(name: str) -> Any:
@@ -296,7 +302,7 @@ def test_statements_are_cacheable(name: str) -> None:
 @every_database
 def test_the_clock_is_cacheable_and_known_everywhere(name: str) -> None:
     """It compiles for each database, with the value in the text and nothing bound."""
-    lock_live: Any = statements(name).lock_live
+    lock_live: Any = statements(name).lock_live.statement
     compiled = lock_live.compile(dialect=sqlalchemy_dialect(name))
 
     assert CLOCKS[name] in str(compiled).replace("%%", "%")
@@ -308,24 +314,25 @@ def test_the_clock_of_another_database_is_unknown() -> None:
     from sqlalchemy.dialects.oracle import dialect
     from sqlalchemy.exc import UnsupportedCompilationError
 
-    lock_live: Any = statements("sqlite").lock_live
+    lock_live: Any = statements("sqlite").lock_live.statement
     with pytest.raises(UnsupportedCompilationError):
         lock_live.compile(dialect=dialect())
 
 
 @pytest.mark.anyio
 async def test_from_the_second_call_on_nothing_is_compiled(tmp_path: Any) -> None:
-    """Statements are built once per store: each later call hits SQLAlchemy's cache."""
+    """Where SQLAlchemy executes, each later call hits its cache: statements are built once."""
     async with SQLSessionStore(f"sqlite:///{tmp_path / 'sessions.db'}") as store:
         async with store.engine.begin() as connection:
             await connection.run_sync(session_table().create)
-        await use_every_operation(store)
         states: list[str] = []
 
         @event.listens_for(store.engine.sync_engine, "after_cursor_execute")
         def note(*arguments: Any) -> None:
             states.append(arguments[4].cache_hit.name)
 
+        await use_every_operation(store)
+        states.clear()
         await use_every_operation(store)
 
     creates = 2 if "create" in not_cached("sqlite") else 0
