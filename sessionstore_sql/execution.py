@@ -24,6 +24,7 @@ from sessionstore_sql.dialects import Failure
 from sessionstore_sql.dialects.sending import is_autocommit
 from sessionstore_sql.errors import UnknownIdError
 from sessionstore_sql.failures import classify, database_error, stumbled
+from sessionstore_sql.time_limits import TimeLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from sessionstore_sql.dialects import Dialect
     from sessionstore_sql.telemetry import Observer
+    from sessionstore_sql.time_limits import TimeLimit
 
 Result = TypeVar("Result")
 Work: TypeAlias = Callable[[Connection], Result]
@@ -127,10 +129,12 @@ class PooledExecutor:
         self.dialect = dialect
         self.table = table
         self.answer_timeout_s = dialect.answer_timeout_s if owns_engine else None
+        self.connect_timeout_s = float(CONNECT_TIMEOUT_S)
         self.owns_engine = owns_engine
         self.observer = observer
         self._pool: Pool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._limits: TimeLimits | None = None
         self._turns_of_all: asyncio.Lock | None = None
         self._turns_of_writers: asyncio.Lock | None = None
         self._connections = 0
@@ -185,10 +189,12 @@ class PooledExecutor:
         raise raised
 
     async def _make(self, attempt: _Attempt[Result], effect: Effect) -> Result:
+        assert self._limits is not None
         self._under_way += 1
         try:
-            async with self._turn(effect), asyncio.timeout(None) as timeout:
-                result = await greenlet_spawn(attempt, timeout)
+            async with self._turn(effect):
+                with self._limits.of_this_task() as limit:
+                    result = await greenlet_spawn(attempt, limit)
         finally:
             self._under_way -= 1
         if self._under_way >= self._connections:
@@ -211,7 +217,11 @@ class PooledExecutor:
                 "engine between loops, or make it with poolclass=NullPool"
             )
         self._loop, self._pool = loop, pool
-        self._connections = pool.size() if isinstance(pool, QueuePool) else sys.maxsize
+        self._connections, queue_timeout_s = sys.maxsize, 0.0
+        if isinstance(pool, QueuePool):
+            self._connections, queue_timeout_s = pool.size(), pool.timeout()
+        self.connect_timeout_s = queue_timeout_s + CONNECT_TIMEOUT_S
+        self._limits = TimeLimits(loop)
         self._under_way = 0
         # One connection for everybody, as of an in-memory database: the end of one call's
         # transaction would be the end of another's.
@@ -236,15 +246,15 @@ class _Attempt(Generic[Result]):
         self._work = work
         self._sent = False
 
-    def __call__(self, timeout: asyncio.Timeout) -> Result:
+    def __call__(self, limit: TimeLimit) -> Result:
+        """Return what the work returns, within ``limit``, which is set here."""
         engine, answer_timeout_s = self._executor.engine, self._executor.answer_timeout_s
         if answer_timeout_s is not None:
-            queue = engine.pool.timeout() if isinstance(engine.pool, QueuePool) else 0
-            _reschedule(timeout, queue + CONNECT_TIMEOUT_S)
+            limit.set(self._executor.connect_timeout_s)
         with engine.sync_engine.connect() as connection:
             self._sent = True
             if answer_timeout_s is not None:
-                _reschedule(timeout, answer_timeout_s)
+                limit.set(answer_timeout_s)
             try:
                 result = self._work(connection)
                 if not is_autocommit(connection):
@@ -328,10 +338,6 @@ async def _in_turn(writers: asyncio.Lock) -> AsyncIterator[None]:
     finally:
         if has_turn:
             writers.release()
-
-
-def _reschedule(timeout: asyncio.Timeout, seconds: float) -> None:
-    timeout.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 def _pause_after(attempts: int) -> float:

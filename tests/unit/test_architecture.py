@@ -16,7 +16,7 @@ ROOT_NAME = "sessionstore_sql"
 LAYERS = (
     {"records"},
     {"backend", "errors"},
-    {"caching", "codec", "rotation", "schema"},
+    {"caching", "codec", "rotation", "schema", "time_limits"},
     {"lifecycle"},
     {"cookies"},
     {"visits"},

@@ -16,7 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 
-from sessionstore_sql import DatabaseError, DuplicateIdError, SessionId, UnknownIdError, execution
+from sessionstore_sql import (
+    DatabaseError,
+    DuplicateIdError,
+    SessionId,
+    UnknownIdError,
+    execution,
+    time_limits,
+)
 from sessionstore_sql.dialects import Dialect, Failure, dialect_named
 from sessionstore_sql.engines import create_engine
 from sessionstore_sql.execution import BoundExecutor, Effect, PooledExecutor
@@ -248,9 +255,10 @@ def wait_for_ever(*_: Any) -> None:
     ("effect", "unknown"), [(Effect.READ, False), (Effect.REPEATABLE, True), (Effect.ONCE, True)]
 )
 async def test_a_server_that_falls_silent_is_given_up(
-    impatient: PooledExecutor, effect: Effect, unknown: bool
+    impatient: PooledExecutor, effect: Effect, unknown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connection leaves the pool, and nobody knows what became of a change."""
+    monkeypatch.setattr(execution, "CONNECT_TIMEOUT_S", 3_600)
     with pytest.raises(DatabaseError) as caught:
         await impatient.run(wait_for_ever, effect)
 
@@ -281,6 +289,25 @@ async def test_a_server_that_is_silent_from_the_start_is_given_up(
 
     assert (error.transient, error.outcome_unknown) == (True, False)
     assert error.connection_failed
+    await engine.dispose()
+
+
+async def test_waiting_for_the_pool_is_not_connecting(
+    dialect: Dialect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It has a time limit of its own, which the pool keeps."""
+    monkeypatch.setattr(execution, "CONNECT_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(time_limits, "INTERVAL", 0.01)
+    options = {"pool_size": 1, "pool_timeout": 60}
+    engine = create_engine(f"sqlite:///{tmp_path / 'file.db'}", options)
+    patient = replace(dialect, answer_timeout_s=60)
+    executor = PooledExecutor(engine, patient, "sessions", owns_engine=True)
+
+    async with engine.connect():
+        waiting = asyncio.create_task(executor.run(Work("result"), Effect.READ))
+        await asyncio.wait([waiting], timeout=0.1)
+
+    assert await waiting == "result"
     await engine.dispose()
 
 
