@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import URL, event, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from sessionstore_sql import DatabaseError, SessionId, SessionStoreError, SQLSessionStore
 from tests.concurrency.rows import key_of
@@ -46,7 +46,11 @@ class Server:
     async def connection_id(self, engine: AsyncEngine) -> int:
         """Return the server's id of the one connection that ``engine`` uses."""
         async with engine.connect() as connection:
-            return int((await connection.execute(text(_OWN_ID[self._family]))).scalar_one())
+            return await self.connection_id_of(connection)
+
+    async def connection_id_of(self, connection: AsyncConnection) -> int:
+        """Return what the server calls ``connection``."""
+        return int((await connection.execute(text(_OWN_ID[self._family]))).scalar_one())
 
     async def kill(self, connection_id: int) -> None:
         """End the connection, and wait until it is no more."""

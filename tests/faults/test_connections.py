@@ -66,6 +66,21 @@ async def test_a_call_outlives_a_connection_killed_in_the_pool(
     await call.make(store, live, free)
 
 
+async def test_one_lost_connection_takes_the_others_along(
+    store: SQLSessionStore, server: Server
+) -> None:
+    """A server that went away took all of them: only one call has to find out."""
+    async with store.engine.connect() as one, store.engine.connect() as other:
+        killed = [await server.connection_id_of(each) for each in (one, other)]
+    for each in killed:
+        await server.kill(each)
+
+    assert await store.load(SessionId.generate()) is None
+
+    async with store.engine.connect() as one, store.engine.connect() as other:
+        assert {await server.connection_id_of(each) for each in (one, other)}.isdisjoint(killed)
+
+
 @pytest.mark.parametrize("call", ONCE, ids=str)
 async def test_a_call_on_a_killed_connection_says_that_it_does_not_know(
     store: SQLSessionStore, server: Server, live: SessionId, free: SessionId, call: Call
