@@ -260,7 +260,10 @@ class _Attempt(Generic[Result]):
                 if not is_autocommit(connection):
                     connection.commit()
             except _RAISED_BY_DRIVERS as error:
-                if self.failed(error).failure in _SPOILS_CONNECTION:
+                failure = self.failed(error).failure
+                if failure is Failure.STALE_PLAN:
+                    _invalidate_all(connection, error)
+                elif failure in _SPOILS_CONNECTION:
                     connection.invalidate(error)
                 raise
             return result
@@ -338,6 +341,16 @@ async def _in_turn(writers: asyncio.Lock) -> AsyncIterator[None]:
     finally:
         if has_turn:
             writers.release()
+
+
+def _invalidate_all(connection: Connection, error: BaseException) -> None:
+    """Have this connection and those in the pool replaced before they are used again.
+
+    The others have prepared the same statements. Of the drivers, only SQLAlchemy's execution on
+    asyncpg can have them prepare anew (hazard A4).
+    """
+    if not connection.invalidated:
+        connection.engine.pool._invalidate(connection.connection, error)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _pause_after(attempts: int) -> float:

@@ -49,7 +49,7 @@ class TimeLimits:
 class TimeLimit:
     """Cancels its task when it expires, which leaves the ``with`` as ``TimeoutError``."""
 
-    __slots__ = ("_cancelling", "_is_expired", "_limits", "_task")
+    __slots__ = ("_cancelled", "_cancelling", "_limits", "_task")
 
     def __init__(self, limits: TimeLimits) -> None:
         task = asyncio.current_task()
@@ -57,15 +57,15 @@ class TimeLimit:
         self._limits = limits
         self._task = task
         self._cancelling = task.cancelling()
-        self._is_expired = False
+        self._cancelled = 0
 
     def set(self, seconds: float) -> None:
         """Expire so many seconds from now."""
         self._limits.set(self, seconds)
 
     def expire(self) -> None:
-        """Cancel the task."""
-        self._is_expired = True
+        """Cancel the task: again, if somebody swallowed that and has set the limit anew."""
+        self._cancelled += 1
         self._task.cancel()
 
     def __enter__(self) -> Self:
@@ -78,10 +78,9 @@ class TimeLimit:
         traceback: TracebackType | None,
     ) -> None:
         self._limits.forget(self)
+        for _ in range(self._cancelled):
+            self._task.uncancel()
         # If someone else has cancelled the task as well, that is what it is to hear of.
-        if (
-            self._is_expired
-            and self._task.uncancel() <= self._cancelling
-            and exc_type is asyncio.CancelledError
-        ):
+        is_ours = self._cancelled > 0 and self._task.cancelling() <= self._cancelling
+        if is_ours and exc_type is asyncio.CancelledError:
             raise TimeoutError from exc

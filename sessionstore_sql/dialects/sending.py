@@ -84,13 +84,16 @@ def goes_directly(connection: Connection) -> bool:
         return False  # a text names one schema, and each connection may name another one
     if connection.engine.logger.isEnabledFor(logging.INFO):
         return False
-    # Errors are told either way. The first are listeners of this connection or of all there are:
-    # to find them where they are joined to the engine's takes as long as all the rest.
+    # The first are listeners of this connection or of all there are: to find them where they are
+    # joined to the engine's takes as long as all the rest. Errors are told either way, and what
+    # commits by itself is never told of.
     told = connection.engine.dispatch
     return not (
         connection._has_events  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         or told.before_cursor_execute
         or told.after_cursor_execute
+        or told.begin
+        or told.rollback
         or told.before_execute
         or told.after_execute
         or connection.dialect.dispatch.do_execute

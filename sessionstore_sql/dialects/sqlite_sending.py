@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -37,4 +38,8 @@ IN_ONE_TURN = OneTurnSender()
 
 
 def _run(connection: PoolProxiedConnection, work: Callable[[Any], Awaitable[Result]]) -> Result:
-    return cast("AdaptedConnection", connection.dbapi_connection).run_async(work)
+    adapted = cast("AdaptedConnection", connection.dbapi_connection)
+    try:
+        return adapted.run_async(work)
+    except ValueError as error:  # what aiosqlite says of a connection that is closed
+        raise sqlite3.OperationalError(str(error)) from error

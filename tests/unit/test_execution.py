@@ -431,9 +431,9 @@ async def test_mistakes_and_cancellation_pass(
         (Failure.LOST, True),
         (Failure.READ_ONLY, True),
         (Failure.UNREACHABLE, True),
+        (Failure.STALE_PLAN, True),
         (Failure.ABORTED, False),
         (Failure.LOCKED, False),
-        (Failure.STALE_PLAN, False),
     ],
 )
 async def test_a_spoiled_connection_leaves_the_pool(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,26 @@ async def url(tmp_path: Path) -> str:
     return url
 
 
-async def test_a_connection_that_was_closed_is_replaced(url: str) -> None:
+async def close(driver: Any) -> None:
+    """Close it, all of it."""
+    await driver.close()
+
+
+async def begin_to_close(driver: Any) -> None:
+    """Have it take nothing more, while it still tells of its state."""
+    driver._running = False
+
+
+@pytest.mark.parametrize("end", [close, begin_to_close])
+async def test_a_connection_that_was_closed_is_replaced(
+    url: str, end: Callable[[Any], Awaitable[None]]
+) -> None:
     """The driver says so with a ``ValueError``, which is no error of a database's."""
     async with SQLSessionStore(url) as store:
         await store.load(SessionId("a"))
         async with store.engine.connect() as connection:
             driver = (await connection.get_raw_connection()).driver_connection
-        assert driver is not None
-        await driver.close()
+        await end(driver)
 
         assert await store.load(SessionId("a")) is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -89,6 +90,25 @@ async def test_an_error_within_a_limit_is_that_error(limits: TimeLimits) -> None
 
     with pytest.raises(KeyError):
         await asyncio.create_task(fail())
+
+
+async def test_a_cancellation_that_was_swallowed_is_repeated(limits: TimeLimits) -> None:
+    """Where the limit is set again, its task ends all the same, and as it should."""
+
+    async def swallow() -> None:
+        with limits.of_this_task() as limit:
+            limit.set(0)
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            limit.set(0)
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await swallow()
+
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
 
 
 async def test_who_is_cancelled_by_others_hears_of_that(limits: TimeLimits) -> None:
