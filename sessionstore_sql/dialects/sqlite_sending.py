@@ -42,4 +42,5 @@ def _run(connection: PoolProxiedConnection, work: Callable[[Any], Awaitable[Resu
     try:
         return adapted.run_async(work)
     except ValueError as error:  # what aiosqlite says of a connection that is closed
-        raise sqlite3.OperationalError(str(error)) from error
+        # In the words by which SQLAlchemy 2.0 and 2.1 know that it has to be replaced.
+        raise sqlite3.OperationalError("no active connection") from error
