@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiosqlite
@@ -12,6 +13,7 @@ from sqlalchemy import make_url
 
 from sessionstore_sql import SessionId, SQLSessionStore, migrate
 from sessionstore_sql.dialects import dialect_named
+from sessionstore_sql.dialects.sqlite_sending import IN_ONE_TURN
 from sessionstore_sql.schema import session_table
 from sessionstore_sql.statements import build_statements
 from sessionstore_sql.testing.support import HOUR, record
@@ -27,28 +29,34 @@ async def url(tmp_path: Path) -> str:
     return url
 
 
-async def close(driver: Any) -> None:
-    """Close it, all of it."""
-    await driver.close()
-
-
-async def begin_to_close(driver: Any) -> None:
-    """Have it take nothing more, while it still tells of its state."""
-    driver._running = False
-
-
-@pytest.mark.parametrize("end", [close, begin_to_close])
-async def test_a_connection_that_was_closed_is_replaced(
-    url: str, end: Callable[[Any], Awaitable[None]]
-) -> None:
-    """The driver says so with a ``ValueError``, which is no error of a database's."""
+async def test_a_connection_that_was_closed_is_replaced(url: str) -> None:
+    """Even behind SQLAlchemy's back."""
     async with SQLSessionStore(url) as store:
         await store.load(SessionId("a"))
         async with store.engine.connect() as connection:
             driver = (await connection.get_raw_connection()).driver_connection
-        await end(driver)
+        assert driver is not None
+        await driver.close()
 
         assert await store.load(SessionId("a")) is None
+
+
+@pytest.mark.parametrize("words", ["Connection closed", "no active connection"])
+def test_what_the_driver_says_of_a_closed_connection_is_an_error_of_the_databases(
+    words: str,
+) -> None:
+    """It says so with a ``ValueError``; SQLAlchemy is to know that the connection is lost."""
+
+    def run_async(_work: object) -> None:
+        raise ValueError(words)
+
+    closed: Any = SimpleNamespace(dbapi_connection=SimpleNamespace(run_async=run_async))
+    dialect: Any = make_url("sqlite+aiosqlite://").get_dialect()
+
+    for send in (IN_ONE_TURN.fetch, IN_ONE_TURN.change):
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            send(closed, "SELECT 1", ())
+        assert dialect(dbapi=dialect.import_dbapi()).is_disconnect(caught.value, None, None)
 
 
 async def test_a_call_is_one_turn_of_sqlites_thread(
