@@ -122,6 +122,7 @@ class _Search:
                 self._certain |= 1 << place
             else:
                 self._uncertain.append(place)
+        self._moved = _moved(self._operations)
         self._deepest: tuple[int, int, Sessions] = (0, 0, {})
 
     def finding(self, max_steps: int) -> Finding | None:
@@ -155,7 +156,7 @@ class _Search:
         for place in self._candidates(placed):
             operation = self._operations[place]
             left = after(sessions, operation, self._end)
-            if left is None:
+            if left is None or self._moves_another(place, left):
                 continue
             way = (placed | 1 << place, left)
             if not operation.outcome.is_answer:
@@ -189,6 +190,13 @@ class _Search:
     def _is_too_late(self, place: int, placed: int) -> bool:
         return place in self._repeats and bool(placed >> self._repeats[place] & 1)
 
+    def _moves_another(self, place: int, left: Sessions) -> bool:
+        """Whether this moved what nobody found at its new id."""
+        if place not in self._moved:
+            return False
+        moved = left.get(self._operations[place].ids[1])
+        return moved is not None and moved.state != self._moved[place]
+
     def _found(self, doubt: str) -> Finding:
         _, placed, sessions = self._deepest
         stuck = [place for place in self._candidates(placed) if self._certain >> place & 1]
@@ -198,6 +206,31 @@ class _Search:
         earlier = [each for each in self._operations if each.invoked <= (culprit.returned or 0)]
         shown = [each for each in earlier if each is not culprit][-_SHOWN:]
         return Finding(culprit.ids, doubt + _name(sessions, culprit), (*shown, culprit))
+
+
+def _moved(operations: Sequence[Operation]) -> dict[int, str]:
+    """Return the states that a ``change_id`` must have moved, by its place.
+
+    Where nothing else writes to its new id, what is found there is what it moved. The search need
+    not go on until a load at the end shows that it was another one.
+    """
+    writers: defaultdict[str, list[int]] = defaultdict(list)
+    found: dict[str, str] = {}
+    for place, operation in enumerate(operations):
+        if operation.name == "load":
+            if operation.state is not None:
+                found[operation.ids[0]] = operation.state
+        elif operation.outcome not in {Outcome.UNKNOWN_ID, Outcome.DUPLICATE}:
+            for session_id in operation.ids:
+                writers[session_id].append(place)
+    return {
+        places[0]: found[session_id]
+        for session_id, places in writers.items()
+        if session_id in found
+        and len(places) == 1
+        and operations[places[0]].name == "change_id"
+        and operations[places[0]].ids[1] == session_id
+    }
 
 
 def _name(sessions: Sessions, operation: Operation) -> str:

@@ -370,6 +370,25 @@ def test_one_group_is_found_among_many() -> None:
     assert [finding.ids for finding in findings] == [("a",)]
 
 
+def test_many_meetings_at_one_id_stay_decidable() -> None:
+    """All at once take it and move it away; what was moved where is known at the end only."""
+    many = range(12)
+    meetings = [
+        operation
+        for each in many
+        for operation in (
+            call(0, 90, "create", "met", state=f"{each}"),
+            call(0, 90, "change_id", "met", f"to {each}"),
+        )
+    ]
+    ends = [call(91, 92, "load", f"to {each}", state=f"{(each * 5 + 3) % 12}") for each in many]
+
+    assert check([*meetings, *ends]) == []
+
+    ends[0] = call(91, 92, "load", "to 0", state="4")  # as in "to 5"
+    assert check([*meetings, *ends]) != []
+
+
 def test_many_unknown_writes_stay_decidable() -> None:
     """A crowd whose writes were all lost on the way doesn't make the search endless."""
     rivals = [call(1, 2, "create", "a", state=str(number), outcome=UNKNOWN) for number in range(15)]
