@@ -76,13 +76,13 @@ class Operations:
         self._require_room(connection, state)
         row = {"key": key_of(session_id), "state": state, "ttl": microseconds(ttl)}
         if self.dialect.upsert is not None:
-            if _count(connection, self.statements.create, row) == 0:
+            if self.statements.create.count(connection, row) == 0:
                 raise DuplicateIdError(session_id)
             return
         for _ in range(_COLLISIONS):
             if self._try(connection, self.statements.create, row) is not None:
                 return
-            if _count(connection, self.statements.replace_expired, row) == 1:
+            if self.statements.replace_expired.count(connection, row) == 1:
                 return
             self._require_not_live(connection, session_id)
         raise _restless()
@@ -93,13 +93,13 @@ class Operations:
         """Replace state and deadline of a live row."""
         self._require_room(connection, state)
         row = {"key": key_of(session_id), "state": state, "ttl": microseconds(ttl)}
-        if _count(connection, self.statements.update, row) == 0:
+        if self.statements.update.count(connection, row) == 0:
             raise UnknownIdError(session_id)
 
     def update_ttl(self, connection: Connection, session_id: SessionId, ttl: timedelta) -> None:
         """Replace the deadline of a live row."""
         row = {"key": key_of(session_id), "ttl": microseconds(ttl)}
-        if _count(connection, self.statements.update_ttl, row) == 0:
+        if self.statements.update_ttl.count(connection, row) == 0:
             raise UnknownIdError(session_id)
 
     def load(
@@ -111,7 +111,7 @@ class Operations:
 
     def delete(self, connection: Connection, session_id: SessionId) -> None:
         """Remove a live row."""
-        if _count(connection, self.statements.delete, {"key": key_of(session_id)}) == 0:
+        if self.statements.delete.count(connection, {"key": key_of(session_id)}) == 0:
             raise UnknownIdError(session_id)
 
     def change_id(self, connection: Connection, old_id: SessionId, new_id: SessionId) -> None:
@@ -127,7 +127,7 @@ class Operations:
             if count is not None:
                 return
             expired = {"key": keys["new_key"]}
-            if _count(connection, self.statements.delete_if_expired, expired) == 0:
+            if self.statements.delete_if_expired.count(connection, expired) == 0:
                 self._require_not_live(connection, new_id)
         raise _restless()
 
@@ -151,7 +151,7 @@ class Operations:
             backlog: Of the same call of ``delete_expired``; one statement has none.
         """
         if self.statements.purge is not None:
-            count = _count(connection, self.statements.purge, purge_parameters(limit))
+            count = self.statements.purge.count(connection, purge_parameters(limit))
             return Purge(count, is_last=count < limit)
         # Choosing reads without locks. Deleting by key locks only the rows that go, in the order
         # in which updates lock them too, and skips those that someone else has (hazard M7).
@@ -181,7 +181,7 @@ class Operations:
         aborts = self.dialect.error_aborts_transaction and not is_autocommit(connection)
         try:
             with connection.begin_nested() if aborts else nullcontext():
-                return _count(connection, statement, parameters)
+                return statement.count(connection, parameters)
         except IntegrityError as error:
             if self.dialect.classify(error.orig or error) is not Failure.DUPLICATE_KEY:
                 raise
@@ -218,10 +218,6 @@ def as_loaded(state: object, remaining: float) -> tuple[bytes | None, timedelta]
     if not isinstance(state, _BINARY) or remaining <= 0:
         return None, life
     return bytes(state), life
-
-
-def _count(connection: Connection, statement: CompiledStatement, parameters: dict[str, Any]) -> int:
-    return statement.count(connection, parameters)
 
 
 def _restless() -> DatabaseError:

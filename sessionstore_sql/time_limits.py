@@ -29,7 +29,7 @@ class TimeLimits:
         return TimeLimit(self)
 
     def set(self, limit: TimeLimit, seconds: float) -> None:
-        """Have ``limit`` expire so many seconds from now, and no sooner or later."""
+        """Have ``limit`` expire so many seconds from now, whatever was set before."""
         self._due[limit] = self._loop.time() + seconds
         if self._alarm is None:
             self._alarm = self._loop.call_later(INTERVAL, self._look)

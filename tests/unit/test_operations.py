@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from sessionstore_sql import DatabaseError, SessionId, operations
+from sessionstore_sql import DatabaseError, SessionId
 from sessionstore_sql.dialects import dialect_named
+from sessionstore_sql.dialects.compiled import CompiledStatement
 from sessionstore_sql.dialects.mysql_purging import PurgeByKey
 from sessionstore_sql.operations import Backlog, Operations
 from sessionstore_sql.schema import session_table
@@ -26,7 +27,7 @@ def _restless(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that is taken whenever it is asked for, and free whenever it is looked at."""
     monkeypatch.setattr(Operations, "_try", lambda *_: None)
     monkeypatch.setattr(Operations, "_require_not_live", lambda *_: None)
-    monkeypatch.setattr(operations, "_count", lambda *_: 0)
+    monkeypatch.setattr(CompiledStatement, "count", lambda *_: 0)
 
 
 @pytest.mark.usefixtures("_restless")
@@ -55,7 +56,7 @@ def test_an_integrity_error_that_is_no_duplicate_is_not_taken_for_one(
     def fail(*_: Any) -> int:
         raise broken
 
-    monkeypatch.setattr(operations, "_count", fail)
+    monkeypatch.setattr(CompiledStatement, "count", fail)
     with pytest.raises(IntegrityError) as caught:
         OPERATIONS.create(CONNECTION, FIRST, b"{}", timedelta(hours=1))
     assert caught.value is broken
