@@ -1,13 +1,13 @@
-"""Runs the migrations: on a connection handed over, at a URL, or as a script of SQL.
+"""Runs the migrations on a given connection or URL, or prints them as SQL.
 
-A connection in ``config.attributes["connection"]`` comes first; ``sessionstore_sql.migrate``
-hands one over. Else a URL: ``-x url=..``, the variable ``SESSIONSTORE_URL``, or
-``sqlalchemy.url`` in alembic.ini, in this order. With ``--sql``, only the kind of database is
-taken from it, and nothing is connected to.
+The connection is ``config.attributes["connection"]``, which ``sessionstore_sql.migrate`` sets. If
+there is none, the URL is that of ``-x url=..``, the variable ``SESSIONSTORE_URL``, or
+``sqlalchemy.url`` in alembic.ini, in this order. With ``--sql``, the URL only selects the kind of
+database, and no connection is made.
 
-``-x table=..`` and ``-x schema=..`` say which table; ``config.attributes`` take both, too.
+``-x table=..`` and ``-x schema=..``, or the same names in ``config.attributes``, select the table.
 
-Logging is left as it is: ``fileConfig`` would silence the loggers of the application.
+Logging is not configured, because ``fileConfig`` would silence the loggers of the application.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import os
 from typing import TYPE_CHECKING
 
 from alembic import context
+from alembic.util import CommandError
 
 from sessionstore_sql import migrate
-from sessionstore_sql.engines import normalise_url
+from sessionstore_sql.migrate.places import require_place
 from sessionstore_sql.schema import DEFAULT_TABLE, require_names
+from sessionstore_sql.sql.urls import normalise_url, require_files
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
@@ -35,7 +37,7 @@ config.attributes.update(table=table, schema=schema)  # the revisions look there
 
 
 def run_at(url: URL) -> None:
-    """Migrate through a connection of our own."""
+    """Migrate with a new connection to ``url``."""
 
     async def run() -> None:
         async with migrate.connect(url) as connection:
@@ -45,16 +47,17 @@ def run_at(url: URL) -> None:
 
 
 def run_in_turn(connection: Connection) -> None:
-    """Migrate as soon as nobody else does; ``migrate`` has waited already."""
+    """Migrate when no other process does. ``migrate`` has waited already."""
     if config.attributes.get("in_turn"):
         run_on(connection)
         return
+    require_place(connection, schema)
     with migrate.queue(connection, table, schema):
         run_on(connection)
 
 
 def run_on(connection: Connection) -> None:
-    """Migrate, each revision in a transaction of its own where the database can."""
+    """Migrate, each revision in its own transaction if the database supports that."""
     default_schema = connection.dialect.default_schema_name
     context.configure(
         connection=connection,
@@ -66,13 +69,13 @@ def run_on(connection: Connection) -> None:
 
 
 def run_offline(backend: str) -> None:
-    """Print the statements, for someone else to run."""
+    """Print the statements as SQL."""
     context.configure(
         dialect_name=backend,
-        # Others would double each % in a name, for a driver that isn't there.
+        # Other styles double each % in a name, which only a driver would undo.
         dialect_opts={"paramstyle": "named"},
         literal_binds=True,
-        # Alembic thinks of Python's driver, which leaves DDL out of transactions.
+        # Alembic assumes Python's driver, which does not include DDL in transactions.
         transactional_ddl=True if backend == "sqlite" else None,
         transaction_per_migration=True,
         **migrate.autogenerate_options(table, schema),
@@ -82,15 +85,21 @@ def run_offline(backend: str) -> None:
 
 
 def given_url() -> URL:
-    """Return the first URL of the three places."""
+    """Return the URL from the first of the three places that has one."""
     url = (
         arguments.get("url")
         or os.environ.get("SESSIONSTORE_URL")
         or config.get_main_option("sqlalchemy.url")
     )
     if not url:
-        raise ValueError("no database: give -x url=.., SESSIONSTORE_URL or sqlalchemy.url")
-    return normalise_url(url)
+        raise CommandError("no database: give -x url=.., SESSIONSTORE_URL or sqlalchemy.url")
+    try:
+        normalised = normalise_url(url)
+        if not context.is_offline_mode():
+            require_files(normalised)
+    except ValueError as error:
+        raise CommandError(str(error)) from None  # which Alembic shows without a traceback
+    return normalised
 
 
 handed_over: Connection | None = config.attributes.get("connection")

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from sessionstore_sql.command_line import main
+from sessionstore_sql.cli import main
 
 sys.exit(main())

@@ -1,4 +1,4 @@
-"""The contract: what every session storage backend does, at the edges too."""
+"""The contract of every session storage backend."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ if TYPE_CHECKING:
 class SessionStorageBackend(Protocol):
     """Server-side sessions behind seven operations.
 
-    One clock decides: the storage's own. A session is *live* while its deadline lies after now,
-    and *expired* from then on; there is no third state. An expired session behaves as one that
-    never existed, in every operation but ``delete_expired``.
+    The clock of the storage decides. A session is *live* while its deadline is in the future, and
+    *expired* from then on. There is no third state. An expired session behaves like one that never
+    existed, except in ``delete_expired``.
 
-    An operation that returned has committed. One that raised has changed nothing, unless it
-    raised ``DatabaseError`` with ``outcome_unknown``. Each may be called from any number of
-    tasks, processes and machines at once; deadlocks and serialization failures are the
-    backend's affair, not the caller's.
+    An operation that returned is committed. One that raised has changed nothing, unless it raised
+    a ``DatabaseError`` with ``outcome_unknown``. Any number of tasks, processes and machines may
+    call the operations at the same time. The backend handles deadlocks and serialization failures.
 
-    Whatever an operation raises about its work is an instance of its own operation class
-    (``CreateError`` for ``create``) and of one cause. Arguments of a wrong type or range are
-    ``TypeError`` or ``ValueError``, before any I/O.
+    An error of an operation is an instance of the operation's class (``CreateError`` for
+    ``create``) and of the class of its cause. Arguments of a wrong type or range raise
+    ``TypeError`` or ``ValueError`` before any I/O.
     """
 
     async def create(self, session_id: SessionId, record: SessionRecord) -> None:
-        """Store a new session, replacing an expired one of the same id.
+        """Store a new session, and replace an expired one with the same id.
 
-        Of any number of concurrent calls for one id, exactly one wins.
+        Of several concurrent calls for one id, exactly one succeeds.
 
         Raises:
             DuplicateIdError: The id is live. Nothing was changed.
@@ -43,8 +42,8 @@ class SessionStorageBackend(Protocol):
     async def update(self, session_id: SessionId, record: SessionRecord) -> None:
         """Replace the state and the deadline of a live session.
 
-        It never stores a session that is not live: a late write does not revive a session that
-        was logged out, has expired or was rotated to another id.
+        It never stores a session that is not live. A late write therefore does not revive a
+        session that was logged out, has expired or was rotated to another id.
 
         Raises:
             UnknownIdError: The id is not live. Nothing was stored.
@@ -54,11 +53,11 @@ class SessionStorageBackend(Protocol):
         ...
 
     async def update_ttl(self, session_id: SessionId, ttl: timedelta) -> None:
-        """Let a live session expire ``ttl`` from now. Its state is not read or written.
+        """Set the deadline of a live session to ``ttl`` from now. Its state is not changed.
 
         Args:
-            session_id: The session to extend, or to shorten.
-            ttl: Between zero and 36,525 days; the same value again is fine, zero ends it now.
+            session_id: The session to extend or shorten.
+            ttl: From zero to 36,525 days. Zero lets the session expire at once.
 
         Raises:
             UnknownIdError: The id is not live.
@@ -67,9 +66,10 @@ class SessionStorageBackend(Protocol):
         ...
 
     async def load(self, session_id: SessionId) -> SessionRecord | None:
-        """Return the session, or ``None`` where the id is not live.
+        """Return the session, or ``None`` if the id is not live.
 
-        The state is equal to what was stored; ``ttl`` is the life that remains, more than zero.
+        The state is equal to the stored one. ``ttl`` is the remaining time to live, and more than
+        zero.
 
         Raises:
             DeserializationError: The stored bytes cannot be decoded. The row is kept.
@@ -78,7 +78,7 @@ class SessionStorageBackend(Protocol):
         ...
 
     async def delete(self, session_id: SessionId) -> None:
-        """Remove a live session.
+        """Delete a live session.
 
         Raises:
             UnknownIdError: The id is not live.
@@ -87,29 +87,29 @@ class SessionStorageBackend(Protocol):
         ...
 
     async def change_id(self, old_id: SessionId, new_id: SessionId) -> None:
-        """Give a live session another id, as one atomic change; state and deadline stay.
+        """Give a live session a new id in one atomic change; state and deadline are kept.
 
-        OWASP's Session Management Cheat Sheet asks for it at every change of privilege, such
-        as a login. No moment exists at which both ids, or neither, are live. Of concurrent calls
-        from one id, or onto one id, exactly one wins. An expired session at ``new_id`` is
-        replaced.
+        Call it whenever the privileges of a user change, such as at a login, as OWASP's Session
+        Management Cheat Sheet requires. There is no moment at which both ids are live, or neither.
+        Of several concurrent calls from one id, or to one id, exactly one succeeds. An expired
+        session with ``new_id`` is replaced.
 
         Raises:
             UnknownIdError: ``old_id`` is not live, whatever ``new_id`` is.
-            DuplicateIdError: ``new_id`` is live, ``old_id`` itself included: a rotation that
-                rotates nothing is a bug in the caller. Both sessions are intact.
+            DuplicateIdError: ``new_id`` is live. Both sessions are unchanged. This includes
+                ``new_id`` equal to ``old_id``, which is a bug in the caller.
             DatabaseError: The database failed.
         """
         ...
 
     async def delete_expired(self, batch_size: int | None = None) -> int:
-        """Remove expired sessions, oldest first, and return how many.
+        """Delete expired sessions, oldest first, and return their number.
 
-        A live session is never touched, nor one that was extended before its turn came. Calls at
-        the same time neither wait for each other nor count a session twice.
+        Live sessions are not affected, including those that were extended just before. Concurrent
+        calls neither wait for each other nor count a session twice.
 
         Args:
-            batch_size: At most so many, at least 1; ``None`` for all there are.
+            batch_size: The maximum number of sessions to delete, at least 1. ``None``: all.
 
         Raises:
             DatabaseError: The database failed.

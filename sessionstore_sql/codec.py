@@ -1,9 +1,10 @@
-"""State to bytes and back: what ``load`` returns equals what was stored, or storing it fails."""
+"""Codecs: convert a state to bytes and back, without changing it."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import orjson
 
@@ -17,40 +18,81 @@ if TYPE_CHECKING:
 
 
 class StateCodec(Protocol):
-    """Turns a state into bytes and back. Give one to the store as ``codec``.
+    """Converts a state to bytes and back. Pass one to the store as ``codec``.
 
-    Neither method may put any of the state into the error it raises, and neither may do I/O.
+    The methods must not do I/O, and their errors must not contain any part of the state.
     """
 
     def encode(self, state: dict[str, JSON]) -> bytes:
-        """Return bytes from which ``decode`` makes an equal state.
+        """Return bytes from which ``decode`` returns an equal state.
 
         Raises:
-            SerializationError: There are no such bytes.
+            SerializationError: The state cannot be represented.
         """
         ...
 
     def decode(self, data: bytes) -> dict[str, JSON]:
-        """Return the state that ``encode`` made ``data`` from.
+        """Return the state that was given to ``encode``.
 
         Raises:
-            DeserializationError: ``data`` is not what ``encode`` returns.
+            DeserializationError: ``data`` was not returned by ``encode``.
         """
         ...
 
 
+@runtime_checkable
+class PurposefulCodec(Protocol):
+    """A ``StateCodec`` that distinguishes the purposes for which it is used. Optional."""
+
+    def for_purpose(self, purpose: str) -> StateCodec:
+        """Return the codec to use for one purpose.
+
+        Args:
+            purpose: ``STATE`` or ``ABOUT``. The codec itself is for states.
+        """
+        ...
+
+
+STATE: Final = "state"
+"""The purpose of the states of sessions."""
+ABOUT: Final = "about"
+"""The purpose of the ``about`` of ``sign_in``, and of its subject."""
+
+
+ENCRYPTED: Final = b"\x01"
+"""The first byte of what is encrypted. No JSON begins with it, so both can be told apart."""
+KEY_ID_BYTES: Final = 4
+"""Length of the name of a key, hashed, behind the first byte."""
+
+
+def key_id_of(name: str) -> bytes:
+    """Return the 4 bytes that stand for the name of a key."""
+    return hashlib.sha256(b"sessionstore key\0" + name.encode()).digest()[:KEY_ID_BYTES]
+
+
+def key_id_in(data: bytes) -> bytes | None:
+    """Return the 4 bytes behind which ``data`` is encrypted; ``None`` if it is not encrypted."""
+    start = len(ENCRYPTED)
+    return data[start : start + KEY_ID_BYTES] if data.startswith(ENCRYPTED) else None
+
+
+def for_purpose(codec: StateCodec, purpose: str) -> StateCodec:
+    """Return the codec for ``purpose``: the same one, if it does not distinguish purposes."""
+    return codec.for_purpose(purpose) if isinstance(codec, PurposefulCodec) else codec
+
+
 class JSONCodec:
-    """UTF-8 JSON by orjson, refusing whatever JSON would alter."""
+    """The default codec: JSON in UTF-8. Rejects values that JSON would change."""
 
     def encode(self, state: dict[str, JSON]) -> bytes:
         """Return the state as JSON.
 
-        orjson alone would turn NaN into null, and tuples, UUIDs and dates into what JSON has
-        for them. So the bytes are read back and compared: two calls into C, and the rule itself
-        rather than a list of its cases.
+        orjson alone would convert NaN to null, and tuples, UUIDs and dates to other JSON values.
+        Therefore the bytes are decoded again and compared, which takes two calls into C and needs
+        no list of special cases.
 
         Raises:
-            SerializationError: Naming the path of the first value at fault, and its type.
+            SerializationError: A value would change. The message names its path and its type.
         """
         try:
             data = orjson.dumps(state)
@@ -78,7 +120,7 @@ class JSONCodec:
 
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1
 _MAX_DEPTH = 250
-"""Where orjson (3.13) stops writing is 254; a few levels are left for it to change."""
+"""orjson 3.13 supports 254 levels; a lower limit leaves room for changes in orjson."""
 
 _MAX_KEY_SHOWN = 64
 
@@ -86,14 +128,14 @@ _MAX_KEY_SHOWN = 64
 def _fault_of(state: dict[str, Any]) -> str:
     try:
         return _first_fault(state)
-    except Exception:  # noqa: BLE001  # an object may raise anything where it is looked at
-        return "state: an object in it raises errors of its own"
+    except Exception:  # noqa: BLE001  # inspecting an object may raise anything
+        return "state: an object in it raises an error when it is inspected"
 
 
 def _first_fault(state: dict[str, Any]) -> str:
-    """Say where and why ``state`` is not the JSON object it would come back as.
+    """Return the path of the first value that JSON would change, and the reason.
 
-    An explicit stack, as recursion is one of the faults looked for.
+    It uses an explicit stack, because the state may be nested too deep for recursion.
     """
     stack: list[tuple[str, object, tuple[int, ...]]] = [("state", state, ())]
     while stack:
@@ -103,7 +145,7 @@ def _first_fault(state: dict[str, Any]) -> str:
             return f"{path}: {fault}"
         inside = list(_children(path, value))
         stack.extend((at, child, (*ancestors, id(value))) for at, child in reversed(inside))
-    return "state: a value of it is not equal to its JSON"
+    return "state: a value is not equal to its JSON"
 
 
 def _own_fault(value: object, ancestors: tuple[int, ...]) -> str | None:
@@ -112,7 +154,7 @@ def _own_fault(value: object, ancestors: tuple[int, ...]) -> str | None:
             return None
         case int():
             return None if _MIN_INT <= value <= _MAX_INT else "int of more than 64 bits"
-        case float() if type(value) is float:  # orjson writes subclasses of the others only
+        case float() if type(value) is float:  # orjson rejects subclasses of float
             return None if math.isfinite(value) else "float that is not finite"
         case str():
             return None if is_encodable(value) else "str with a lone surrogate"
@@ -136,7 +178,7 @@ def _key_fault(value: dict[Any, Any]) -> str | None:
 
 
 def _children(path: str, value: object) -> Iterator[tuple[str, object]]:
-    # What orjson sees, whatever a class derived from them makes of it.
+    # Like orjson, bypass methods that a derived class overrides.
     if isinstance(value, dict):
         items = dict.items(value)
         yield from ((f"{path}[{_shortened(key)!r}]", child) for key, child in items)

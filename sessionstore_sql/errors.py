@@ -1,36 +1,50 @@
-"""What a session store raises.
+"""The errors of a session store.
 
     SessionStoreError
     ├── CreateError  UpdateError  UpdateTtlError  LoadError
-    │   DeleteError  ChangeIdError  DeleteExpiredError         one class per operation
-    └── DuplicateIdError  UnknownIdError  SerializationError
-        DeserializationError  DatabaseError                    one class per cause
+    │   DeleteError  ChangeIdError  DeleteExpiredError
+    │   SignInError  LoadSessionError  SessionsOfError
+    │   RevokeError  SignOutError  ReplaceError  UpdateIfError    one class per operation
+    └── DuplicateIdError  UnknownIdError  ConflictError
+        SerializationError  DeserializationError  DatabaseError   one class per cause
 
 An error that an operation raises is an instance of its own operation's class and of exactly
 one cause, so ``except CreateError`` and ``except DuplicateIdError`` both work and neither
 catches too much. Wrong argument types and ranges are ``TypeError`` and ``ValueError``, and are
 raised before any I/O.
 
-No message, ``repr`` or ``args`` of these errors ever holds a session id, a state or a bound
-parameter.
+No message, ``repr`` or ``args`` of these errors ever holds a session id, a state, a user id or a
+bound parameter, and no frame of their tracebacks a variable with one. ``session_id`` is left out
+when an error is pickled.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from sessionstore_sql.tracebacks import remove_variables
 
 if TYPE_CHECKING:
     from sessionstore_sql.records import SessionId
 
 
 class SessionStoreError(Exception):
-    """The root of everything a session store raises about its work."""
+    """The base class of all errors of a session store."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An error crosses process boundaries (executors, test runners) although its class is
-        # made on demand and the constructors of the causes take more than a message.
-        bases = getattr(type(self), "_attributed", None) or (type(self),)
-        return _restore, (bases, self.args, self.__dict__)
+        # made on demand and the constructors of the causes take more than a message. The id
+        # stays behind: anyone who reads a pickled error could use the session.
+        state = {name: value for name, value in self.__dict__.items() if name != "session_id"}
+        return _restore, (_bases_of(self), self.args, state)
+
+    def __copy__(self) -> SessionStoreError:
+        return _restore(_bases_of(self), self.args, self.__dict__)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SessionStoreError:
+        args, state = copy.deepcopy((self.args, self.__dict__), memo)
+        return _restore(_bases_of(self), args, state)
 
 
 class CreateError(SessionStoreError):
@@ -58,14 +72,42 @@ class ChangeIdError(SessionStoreError):
 
 
 class DeleteExpiredError(SessionStoreError):
-    """``delete_expired`` failed; no live session was touched."""
+    """``delete_expired`` failed. Live sessions are not affected."""
+
+
+class SignInError(SessionStoreError):
+    """``sign_in`` failed and, unless its outcome is unknown, changed nothing."""
+
+
+class LoadSessionError(SessionStoreError):
+    """``load_session`` failed."""
+
+
+class SessionsOfError(SessionStoreError):
+    """``sessions_of`` failed."""
+
+
+class RevokeError(SessionStoreError):
+    """``revoke`` failed; call it again to be sure that the sessions have ended."""
+
+
+class SignOutError(SessionStoreError):
+    """``sign_out`` failed; call it again to be sure that the session has ended."""
+
+
+class ReplaceError(SessionStoreError):
+    """``replace`` failed and, unless its outcome is unknown, changed nothing."""
+
+
+class UpdateIfError(SessionStoreError):
+    """``update_if`` failed and, unless its outcome is unknown, changed nothing."""
 
 
 class DuplicateIdError(SessionStoreError):
     """A live session with this id exists already; nothing was changed.
 
     Attributes:
-        session_id: The id that is taken.
+        session_id: The id that is taken. Missing on an error that was pickled.
     """
 
     def __init__(self, session_id: SessionId) -> None:
@@ -77,11 +119,24 @@ class UnknownIdError(SessionStoreError):
     """No live session has this id: it never existed, has expired, was deleted or rotated away.
 
     Attributes:
-        session_id: The id that is unknown.
+        session_id: The id that is unknown. Missing on an error that was pickled.
     """
 
     def __init__(self, session_id: SessionId) -> None:
         super().__init__("no live session has this id")
+        self.session_id = session_id
+
+
+class ConflictError(SessionStoreError):
+    """Another state was stored since the given version was loaded; nothing was changed.
+
+    Attributes:
+        session_id: The session. Load it again, and decide what to store. Missing on an error
+            that was pickled.
+    """
+
+    def __init__(self, session_id: SessionId) -> None:
+        super().__init__("another state of this session was stored since it was loaded")
         self.session_id = session_id
 
 
@@ -102,8 +157,8 @@ class DatabaseError(SessionStoreError):
         outcome_unknown: Whether the change may have been committed although this error was
             raised: the connection was lost after the statement was sent. Where it is false,
             nothing was changed.
-        connection_failed: Whether no connection was had, or it was lost: what any other call
-            would have met at the moment.
+        connection_failed: Whether no connection was available, or it was lost: any other call
+            would have failed at the moment.
     """
 
     def __init__(
@@ -126,14 +181,16 @@ _Cause = TypeVar("_Cause", bound=SessionStoreError)
 def for_operation(operation: type[SessionStoreError], cause: _Cause) -> _Cause:
     """Return ``cause`` as an error of ``operation``: an instance of both classes.
 
-    Whoever implements ``SessionStorageBackend`` raises errors of both classes with this:
+    Implementations of ``SessionStorageBackend`` raise errors of both classes with this:
     ``raise for_operation(UpdateError, UnknownIdError(session_id))``.
 
     Args:
         operation: One of the operation classes.
         cause: An error of one of the cause classes. Its attributes, traceback and
-            ``__cause__`` are kept.
+            ``__cause__`` are kept. The tracebacks lose their local variables, which hold states,
+            user ids and bound parameters.
     """
+    remove_variables(cause)
     error = _restore((operation, type(cause)), cause.args, cause.__dict__)
     error.__cause__ = cause.__cause__
     return error.with_traceback(cause.__traceback__)  # type: ignore[return-value]
@@ -142,6 +199,10 @@ def for_operation(operation: type[SessionStoreError], cause: _Cause) -> _Cause:
 _attributed_classes: dict[
     tuple[type[SessionStoreError], type[SessionStoreError]], type[SessionStoreError]
 ] = {}
+
+
+def _bases_of(error: SessionStoreError) -> tuple[type[SessionStoreError], ...]:
+    return getattr(type(error), "_attributed", None) or (type(error),)
 
 
 def _attributed_class(

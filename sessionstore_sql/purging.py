@@ -1,7 +1,7 @@
-"""Removing what has expired, in batches that leave the database to the application in between.
+"""Purging expired sessions in batches, with pauses that leave the database to the application.
 
-``delete_expired_in_batches`` is one purge, until nothing is left; ``continuously_delete_expired``
-one each period, for as long as an application runs.
+``delete_expired_in_batches`` runs one purge. ``continuously_delete_expired`` runs one each period,
+for as long as the application runs.
 """
 
 from __future__ import annotations
@@ -25,18 +25,21 @@ from sessionstore_sql.records import require_batch_size
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("sessionstore_sql.purging")
 
 OnBatch: TypeAlias = "Callable[[int], Awaitable[object] | None]"
-"""Told after each batch how many sessions it removed, zero included. Plain or ``async``."""
+"""Called after each batch with the number of deleted sessions, which may be zero.
+
+A function or a coroutine function.
+"""
 
 BATCH_SIZE = 1_000
 PAUSE = timedelta(milliseconds=100)
 
 _FIRST_DELAY_S = 60
-"""The longest: what is wrong with a purge shows while somebody still looks at a deployment."""
+"""Maximum delay of the first purge: an error shows up soon after a deployment."""
 _SPREAD = 0.25
-"""The part of a period that is left to chance, so that nodes drift apart that started together."""
+"""Random share of a period, so that processes that start together drift apart."""
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 1, 300
 
 
@@ -44,15 +47,24 @@ class PurgeEnd(enum.Enum):
     """Why a purge ended."""
 
     NOTHING_LEFT = "nothing expired is left"
-    """But for rows that someone has locked, and what expired meanwhile."""
-    OUT_OF_TIME = "the time was up"
-    STOPPED = "it was told to stop"
-    ELSEWHERE = "another purge is under way"
+    """Except rows that are locked, and sessions that expired during the purge."""
+    OUT_OF_TIME = "the time limit was reached"
+    """``max_time`` has passed."""
+    STOPPED = "it was stopped"
+    """``stop`` was set."""
+    ELSEWHERE = "another purge is running"
+    """Another process deletes the expired sessions of this table."""
 
 
 @dataclass(frozen=True, slots=True)
 class PurgeReport:
-    """What a purge did."""
+    """The result of a purge.
+
+    Attributes:
+        removed: The number of sessions that were deleted.
+        batches: The number of batches, including empty ones.
+        end: Why the purge ended.
+    """
 
     removed: int
     batches: int
@@ -61,10 +73,10 @@ class PurgeReport:
 
 @runtime_checkable
 class ExclusivePurger(Protocol):
-    """A backend whose nodes can purge one at a time, as those of ``SQLSessionStore``."""
+    """A backend that can keep other processes from purging at the same time."""
 
     async def delete_expired_exclusively(self, batch_size: int) -> int | None:
-        """Remove expired sessions, or return ``None`` as someone else does so already."""
+        """Delete one batch and return its size, or ``None`` if another process is purging."""
         ...
 
 
@@ -76,40 +88,42 @@ def continuously_delete_expired(
     pause: timedelta = PAUSE,
     on_batch: OnBatch | None = None,
 ) -> Coroutine[Any, Any, NoReturn]:
-    """Return a coroutine that purges each ``period`` until it is cancelled.
+    """Return a coroutine that purges once per ``period`` until it is cancelled.
 
-    It is for the lifespan of an application: ``asyncio.create_task(continuously_delete_expired(
-    store, period=timedelta(minutes=10)))``, or the same in a task group. Every node may run one;
-    nodes of a ``SQLSessionStore`` on PostgreSQL, MySQL and MariaDB purge one at a time, batch by
-    batch. One that finds another at work leaves it to that one until its own next period.
+    Start it in the lifespan of an application, in a task or a task group:
+    ``asyncio.create_task(continuously_delete_expired(store, period=timedelta(minutes=10)))``.
+    Every process may run one. With ``SQLSessionStore`` on PostgreSQL, MySQL and MariaDB, only one
+    process purges at a time; the others skip their purge until the next period.
 
-    A purge is ``delete_expired_in_batches``. The first begins after a random time of at most a
-    minute, or ``period`` if that is less; the next ones a ``period`` after the end of the one
-    before, give or take a quarter. A period of pauses, or of waiting, holds no connection.
+    Each purge is a ``delete_expired_in_batches``. The first one starts after a random delay of at
+    most a minute, or ``period`` if that is shorter. The next one starts one ``period`` after the
+    end of the previous one, plus or minus a random quarter of it. No connection is held while it
+    waits.
 
-    A database that is away does not end it. Whatever ``SessionStoreError`` a purge meets, a
-    missing table included, is logged as an error, and it tries again: after a second at first,
-    then twice as long each time up to 5 minutes or ``period``, and a random part of it. Other
-    exceptions are mistakes in a program: they are logged and raised.
+    A ``SessionStoreError``, such as an unreachable database or a missing table, is logged, and the
+    purge is retried: after about 1 second, then after twice the previous delay, up to 5 minutes or
+    ``period``. Any other exception is a programming error, which is logged and raised.
 
-    Cancelled, it ends at the next wait, with no connection held and no lock left. The batch under
-    way is committed or not.
+    After a cancellation, the coroutine ends at its next wait. It leaves no connection checked out
+    and no lock behind. The running batch may or may not be committed.
 
     Args:
         store: Any backend.
-        period: How long to wait from one purge to the next; more than zero.
-        batch_size: How many sessions one batch removes at the most; at least 1.
-        pause: Between two batches, as for ``delete_expired_in_batches``.
-        on_batch: Told of each batch of this node. What it raises is logged, and not fatal.
+        period: The time from the end of a purge to the start of the next one; more than zero.
+        batch_size: The maximum number of sessions in one batch; at least 1.
+        pause: The pause between two batches, as for ``delete_expired_in_batches``.
+        on_batch: Called after each batch of this process. An exception in it is logged, and the
+            purge continues.
 
     Raises:
-        TypeError, ValueError: An argument is of a wrong type or range; here, not in the coroutine.
+        TypeError, ValueError: An argument has a wrong type or range. Raised by this function, not
+            by the coroutine.
     """
     if not isinstance(store, SessionStorageBackend):
-        raise TypeError(f"store is a SessionStorageBackend, not {type(store).__name__}")
+        raise TypeError(f"store must be a SessionStorageBackend, not {type(store).__name__}")
     _require_duration(period, "period")
     if not period:
-        raise ValueError("period is more than zero")
+        raise ValueError("period must be more than zero")
     require_batch_size(batch_size)
     _require_duration(pause, "pause")
     _require_callback(on_batch)
@@ -136,35 +150,35 @@ async def delete_expired_in_batches(  # noqa: PLR0913  # options, each by keywor
     exclusively: bool = False,
     on_batch: OnBatch | None = None,
 ) -> PurgeReport:
-    """Remove expired sessions batch by batch until nothing is left, and report what was done.
+    """Delete expired sessions in batches until none is left, and return a report.
 
-    Every batch is committed by itself. So a purge may be interrupted at any moment, by ``stop``,
-    cancellation or the end of the process: what is gone is gone, no live session is ever touched,
-    and the next purge goes on with what is left.
+    Each batch is committed on its own. You can interrupt a purge at any time, with ``stop``, by
+    cancelling it or by ending the process: committed batches remain deleted, live sessions are
+    not affected, and the next purge continues with the rest.
 
     Args:
         store: Any backend.
-        batch_size: How many sessions one batch removes at the most; at least 1.
-        pause: How long to leave the database alone after each batch, and never less than the
-            batch itself took, so that a purge of any size claims at most half of one connection.
-            Zero: no pause at all.
-        max_time: No batch begins when so much time has passed, but the first. ``None``: no limit.
-        stop: Set it to end the purge after the batch under way, and during a pause at once.
-        exclusively: Whether to end where another exclusive purge is found at work, if ``store``
-            is an ``ExclusivePurger``; with any other it means nothing.
-        on_batch: Told of each batch. What it raises ends the purge.
+        batch_size: The maximum number of sessions in one batch; at least 1.
+        pause: The pause after each batch. It is extended to the duration of the batch, so that a
+            purge uses at most half of one connection. Zero: no pause at all.
+        max_time: After this time, no further batch is started. ``None``: no limit.
+        stop: Set this event to end the purge: during a pause at once, otherwise after the running
+            batch.
+        exclusively: Whether to end if another exclusive purge is running. It has an effect only if
+            ``store`` is an ``ExclusivePurger``.
+        on_batch: Called after each batch. An exception in it ends the purge.
 
     Raises:
-        TypeError, ValueError: An argument is of a wrong type or range. Nothing was removed.
-        DatabaseError: The database failed in a batch, as ``delete_expired`` says. The batches
-            before, which ``on_batch`` was told of, stay removed.
+        TypeError, ValueError: An argument has a wrong type or range. Nothing was deleted.
+        DatabaseError: The database failed, as described for ``delete_expired``. Earlier batches
+            remain deleted.
     """
     require_batch_size(batch_size)
     _require_duration(pause, "pause")
     if max_time is not None:
         _require_duration(max_time, "max_time")
     if stop is not None and not isinstance(stop, asyncio.Event):
-        raise TypeError(f"stop is an asyncio.Event, not {type(stop).__name__}")
+        raise TypeError(f"stop must be an asyncio.Event, not {type(stop).__name__}")
     _require_callback(on_batch)
     stop = asyncio.Event() if stop is None else stop
     delete_batch: Callable[[int], Awaitable[int | None]] = (
@@ -207,17 +221,17 @@ async def _continuously(purge: Callable[[], Awaitable[PurgeReport]], period: flo
         except SessionStoreError as error:
             failures += 1
             delay = _retry_delay(failures, period)
-            _log.error("the purge failed, and is tried again in %.1f s: %s", delay, error)
+            _log.error("the purge failed and will be retried in %.1f s: %s", delay, error)
         except Exception as error:
-            # A task that nobody awaits until the end would keep it to itself.
+            # Logged, because the application may never await the task.
             _log.critical("purging has ended: %s", type(error).__name__)
             raise
         else:
             if failures > 0:
-                _log.info("the purge works again")
+                _log.info("the purge succeeded again after %d failures", failures)
             failures = 0
             level = logging.INFO if report.removed > 0 else logging.DEBUG
-            _log.log(level, "removed %d expired sessions: %s", report.removed, report.end.value)
+            _log.log(level, "deleted %d expired sessions: %s", report.removed, report.end.value)
             delay = period * random.uniform(1 - _SPREAD, 1 + _SPREAD)  # noqa: S311  # likewise
 
 
@@ -230,8 +244,8 @@ def _unfailing(on_batch: OnBatch) -> OnBatch:
     async def listener(count: int) -> None:
         try:
             await _tell(on_batch, count)
-        except Exception:  # noqa: BLE001  # whatever it is, it is the listener's own
-            _log.exception("on_batch failed; the purge goes on")
+        except Exception:  # noqa: BLE001  # an error of the listener must not end the purge
+            _log.exception("on_batch failed; the purge continues")
 
     return listener
 
@@ -252,11 +266,11 @@ async def _rest(seconds: float, stop: asyncio.Event) -> None:
 
 def _require_duration(value: object, name: str) -> None:
     if not isinstance(value, timedelta):
-        raise TypeError(f"{name} is a timedelta, not {type(value).__name__}")
+        raise TypeError(f"{name} must be a timedelta, not {type(value).__name__}")
     if value < timedelta(0):
-        raise ValueError(f"{name} is not negative")
+        raise ValueError(f"{name} must not be negative")
 
 
 def _require_callback(on_batch: object) -> None:
     if on_batch is not None and not callable(on_batch):
-        raise TypeError(f"on_batch is a function, not {type(on_batch).__name__}")
+        raise TypeError(f"on_batch must be a function, not {type(on_batch).__name__}")

@@ -1,10 +1,9 @@
-"""The table: the same columns with the same meaning on every database."""
+"""The session table, with the same columns and meaning on every database."""
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -15,59 +14,68 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
-    event,
+    text,
 )
 from sqlalchemy.dialects.mysql import BINARY, LONGBLOB
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.schema import ExecutableDDLElement
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
-if TYPE_CHECKING:
-    from sqlalchemy.sql.compiler import DDLCompiler
-
-    from sessionstore_sql.records import SessionId
+from sessionstore_sql.accounts.sessions import HANDLE_BYTES
+from sessionstore_sql.records import KEY_BYTES
 
 DEFAULT_TABLE = "sessionstore_sessions"
 
 BUCKET_SHIFT = 28
-"""``deadline >> 28``: about 4.5 minutes of microseconds to one value of ``expiry_bucket``."""
+"""``expiry_bucket`` is ``deadline >> 28``: one value covers about 4.5 minutes."""
 
-KEY_BYTES = 32
-"""Of every key."""
+_HAS_SUBJECT = text("subject IS NOT NULL")
+
+SUBJECT_BYTES = 32
+"""Length of the digest of a subject."""
 
 MAX_NAME_BYTES = 48
-"""Of a table: with the longest suffix, its index stays within PostgreSQL's 63 bytes."""
+"""Maximum length of a table name: index names then fit into PostgreSQL's 63 bytes."""
 
 
-def key_of(session_id: SessionId) -> bytes:
-    """Return the key of a session: SHA-256 of its id, so that a leaked table holds no credential.
+_HAS_STORAGE_PARAMETERS = any(
+    kind is Table and "with" in options for kind, options in PGDialect.construct_arguments or ()
+)
+"""Whether SQLAlchemy has ``postgresql_with``: from 2.1 on."""
 
-    The ids carry 256 random bits, so neither a salt nor a slow hash would add anything.
-    """
-    return hashlib.sha256(session_id.value.encode()).digest()
+_FILLFACTOR: dict[str, Any] = (
+    {"postgresql_with": {"fillfactor": 80}}
+    if _HAS_STORAGE_PARAMETERS
+    # What follows USING is written as it is. PostgreSQL's own access method is named heap.
+    else {"postgresql_using": "heap WITH (fillfactor = 80)"}
+)
+"""The option of the table that leaves room on each page for new versions of its rows.
+
+An update then stays on its page and changes no index (hazard P4). As an option, Alembic's
+autogenerate writes it into the application's revision.
+"""
 
 
 def split_keys(joined: bytes) -> list[bytes]:
-    """Return the keys that were joined; what is cut off at the end, and so no key, is left out."""
+    """Return the keys that were joined, without an incomplete key at the end."""
     ends = range(KEY_BYTES, len(joined) + 1, KEY_BYTES)
     return [joined[end - KEY_BYTES : end] for end in ends]
 
 
 def version_table_name(table: str) -> str:
-    """Return the name of the table in which Alembic notes the revision of ``table``."""
+    """Return the name of the table in which Alembic records the revision of ``table``."""
     return f"{table}_version"
 
 
 def require_name(value: object, what: str) -> str:
-    """Return ``value`` if it can name a table or a schema, as plain text, which is always quoted.
+    """Return ``value`` as plain text if it can name a table or a schema.
 
-    Nearly any text can. The same names are refused whatever the database, so that none has to be
-    changed for the next one.
+    Names are always quoted, so nearly any text is valid. The rules are the same for every database,
+    so that a name remains valid if the database is replaced.
 
     Raises:
         TypeError: It is not a ``str``.
-        ValueError: It is empty, longer than 48 bytes, ends in a blank, or holds a control
+        ValueError: It is empty, longer than 48 bytes, ends with a space, or contains a control
             character, a line break, a lone surrogate, a character beyond U+FFFF, ``%(`` or
-            ``__[``.
+            ``__[``; or it is ``excluded``.
     """
     if not isinstance(value, str):
         raise TypeError(f"the {what} name is a str, not {type(value).__name__}")
@@ -81,43 +89,46 @@ def require_name(value: object, what: str) -> str:
 
 
 def require_names(table: object, schema: object) -> tuple[str, str | None]:
-    """Return the names of a table and its schema, if it has one, as ``require_name`` does."""
+    """Check the names of a table and its schema, if there is one; see ``require_name``."""
     return require_name(table, "table"), None if schema is None else require_name(schema, "schema")
 
 
 def _fault_of(name: str) -> str | None:
     if any("\ud800" <= character <= "\udfff" for character in name):
-        return "hold a lone surrogate, which UTF-8 cannot encode"
-    # MySQL 9.7 and MariaDB 11.8 make one and the same ? of each in their catalogues.
+        return "contain a lone surrogate, which UTF-8 cannot encode"
+    # MySQL 9.7 and MariaDB 11.8 replace each of them by a question mark.
     if any(character > "\uffff" for character in name):
-        return "hold a character beyond U+FFFF, such as an emoji"
-    # SQLAlchemy reads what MySQL tells of a table line by line.
+        return "contain a character beyond U+FFFF, such as an emoji"
+    # SQLAlchemy parses the output of SHOW CREATE TABLE line by line.
     if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in name):
-        return "hold a control character or a line break"
+        return "contain a control character or a line break"
     if name.endswith(" "):
-        return "end in a blank, which MySQL refuses"
-    # SQLAlchemy's own marks for parameters, which it looks for in the finished statement.
+        return "end with a space, which MySQL rejects"
+    # SQLAlchemy searches the compiled statement for these marks of parameters.
     if mark := next((each for each in ("%(", "__[") if each in name), None):
-        return f"hold {mark}, which SQLAlchemy takes for a parameter"
+        return f"contain {mark}, which SQLAlchemy treats as a parameter"
+    if name.lower() == "excluded":
+        return "be excluded, the name that ON CONFLICT has for the row to be inserted"
     return None
 
 
 def session_table(
     table: str = DEFAULT_TABLE, *, schema: str | None = None, metadata: MetaData | None = None
 ) -> Table:
-    """Return the table of sessions.
+    """Return the session table.
 
     Args:
-        table: Its name.
-        schema: The schema it is in; ``None`` for the connection's own.
-        metadata: Where to add it, for a host whose own Alembic owns the table.
+        table: The name of the table.
+        schema: The schema of the table. ``None``: the default schema of the connection.
+        metadata: The metadata to which it is added, if the application's own Alembic migrates it.
+            ``None``: a new one.
     """
     table, schema = require_names(table, schema)
-    sessions = Table(
+    return Table(
         table,
         MetaData() if metadata is None else metadata,
-        # Both names of the MySQL family each time: a variant given for one is not applied for
-        # a URL of the other, and LargeBinary alone would be a BLOB of 64 KiB (hazards A13, M5).
+        # A variant for "mysql" does not apply to mariadb:// URLs, and vice versa, so both are
+        # given. LargeBinary alone would be a BLOB of 64 KiB (hazards A13, M5).
         Column(
             "id",
             LargeBinary().with_variant(BINARY(KEY_BYTES), "mysql", "mariadb"),
@@ -130,38 +141,54 @@ def session_table(
             LargeBinary().with_variant(LONGBLOB, "mysql", "mariadb"),
             nullable=False,
         ),
-        # An index on the deadline itself would move with every update_ttl; this one moves once
-        # in 4.5 minutes (hazard P4). Nullable, as MariaDB 10.11 refuses NOT NULL on a stored
-        # generated column (error 1064).
+        # An index on the deadline itself would change with every update_ttl. This one changes once
+        # in 4.5 minutes (hazard P4). The column is nullable, because MariaDB 10.11 rejects NOT NULL
+        # on a stored generated column (error 1064).
         Column(
             "expiry_bucket",
             BigInteger().with_variant(Integer, "sqlite"),
             Computed(f"deadline >> {BUCKET_SHIFT}", persisted=True),
             nullable=True,
         ),
+        *_account_columns(),
         Index(f"{table}_expiry_bucket", "expiry_bucket"),
+        # Partial, so that anonymous sessions have no entry in it. Nothing else is indexed: an index
+        # on a column that requests write would be written by every request.
+        Index(
+            f"{table}_subject",
+            "subject",
+            postgresql_where=_HAS_SUBJECT,
+            sqlite_where=_HAS_SUBJECT,
+        ),
         schema=schema,
         implicit_returning=False,
         mysql_engine="InnoDB",
         mariadb_engine="InnoDB",
+        **_FILLFACTOR,
     )
-    event.listen(
-        sessions, "after_create", _SetFillfactor(sessions).execute_if(dialect="postgresql")
-    )
-    return sessions
 
 
-class _SetFillfactor(ExecutableDDLElement):
-    """Leaves room on each page for the next version of a row, on PostgreSQL.
+def _account_columns() -> list[Column[Any]]:
+    """Return the columns of account sessions. All are NULL in a row of revision 0001.
 
-    So an update stays on its page and leaves the indexes alone (hazard P4). SQLAlchemy 2.0 has no
-    option of a table for it.
+    Times are microseconds, as ``deadline``. Every statement that inserts or replaces a row names
+    all of them: an expired row must leave nothing to its successor.
     """
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-
-
-@compiles(_SetFillfactor)
-def _set_fillfactor(element: _SetFillfactor, compiler: DDLCompiler, **_: Any) -> str:
-    return f"ALTER TABLE {compiler.preparer.format_table(element.table)} SET (fillfactor = 80)"
+    integer = BigInteger().with_variant(Integer, "sqlite")
+    binary = LargeBinary()
+    return [
+        Column("subject", binary.with_variant(BINARY(SUBJECT_BYTES), "mysql", "mariadb")),
+        Column("handle", binary.with_variant(BINARY(HANDLE_BYTES), "mysql", "mariadb")),
+        *(
+            Column(name, integer)
+            for name in (
+                "created",
+                "authenticated",
+                "seen",
+                "final_deadline",
+                "idle_ttl",
+                "version",
+            )
+        ),
+        Column("about", binary.with_variant(LONGBLOB, "mysql", "mariadb")),
+    ]

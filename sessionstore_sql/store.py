@@ -6,161 +6,68 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from sessionstore_sql.calls import DirectCalls
-from sessionstore_sql.coalescing import CoalescedCalls
+from sessionstore_sql.account_operations import AccountOperations
+from sessionstore_sql.accounts.options import AccountOptions
 from sessionstore_sql.codec import JSONCodec, StateCodec
-from sessionstore_sql.engines import create_engine, dialect_of
-from sessionstore_sql.errors import (
-    ChangeIdError,
-    CreateError,
-    DeleteError,
-    DeleteExpiredError,
-    DeserializationError,
-    LoadError,
-    SerializationError,
-    SessionStoreError,
-    UpdateError,
-    UpdateTtlError,
-    for_operation,
-)
-from sessionstore_sql.execution import BoundExecutor, Effect, PooledExecutor
-from sessionstore_sql.operations import Operations
-from sessionstore_sql.records import SessionId, SessionRecord, require_batch_size, require_ttl
+from sessionstore_sql.errors import DeleteExpiredError
+from sessionstore_sql.records import require_batch_size
 from sessionstore_sql.schema import DEFAULT_TABLE, session_table
-from sessionstore_sql.statements import build_statements
-from sessionstore_sql.telemetry import CarefulObserver, Telemetry, watch
+from sessionstore_sql.session_operations import attributed
+from sessionstore_sql.sql.batching import BatchingDispatcher, ImmediateDispatcher
+from sessionstore_sql.sql.bound import BoundExecutor
+from sessionstore_sql.sql.effects import Effect
+from sessionstore_sql.sql.engines import create_engine, describe, dialect_of
+from sessionstore_sql.sql.execution import PooledExecutor
+from sessionstore_sql.sql.operation_kinds import SessionTable
+from sessionstore_sql.sql.purge import TablePurger
+from sessionstore_sql.sql.statements import build_statements
+from sessionstore_sql.telemetry import CarefulObserver, Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
     from typing import Self
 
     from sqlalchemy import URL
 
-    from sessionstore_sql.backend import SessionStorageBackend
-    from sessionstore_sql.execution import Result
-    from sessionstore_sql.records import JSON
-    from sessionstore_sql.telemetry import Observer
-
-_OPERATIONS = ("create", "update", "update_ttl", "load", "delete", "change_id", "delete_expired")
+    from sessionstore_sql.accounts.events import OnEvent
 
 
-class _SessionOperations:
-    """The seven operations: arguments checked, states turned to bytes, errors attributed."""
-
-    def __init__(
-        self, calls: DirectCalls | CoalescedCalls, codec: StateCodec, observer: Observer | None
-    ) -> None:
-        self._calls = calls
-        self._codec = codec
-        if observer is not None:
-            watch(self, _OPERATIONS, observer)
-
-    async def create(self, session_id: SessionId, record: SessionRecord) -> None:
-        """Store a new session; see ``SessionStorageBackend.create``.
-
-        An expired session of this id is replaced. One statement on PostgreSQL and SQLite; on
-        MySQL and MariaDB one, and two or three more where the id is taken.
-        """
-        _require_id(session_id)
-        _require_record(record)
-        state = self._encode(CreateError, record.state)
-        await _attributed(CreateError, self._calls.create(session_id, state, record.ttl))
-
-    async def update(self, session_id: SessionId, record: SessionRecord) -> None:
-        """Replace a live session; see ``SessionStorageBackend.update``. One statement."""
-        _require_id(session_id)
-        _require_record(record)
-        state = self._encode(UpdateError, record.state)
-        await _attributed(UpdateError, self._calls.update(session_id, state, record.ttl))
-
-    async def update_ttl(self, session_id: SessionId, ttl: timedelta) -> None:
-        """Extend a live session; see ``SessionStorageBackend.update_ttl``. One statement."""
-        _require_id(session_id)
-        require_ttl(ttl)
-        await _attributed(UpdateTtlError, self._calls.update_ttl(session_id, ttl))
-
-    async def load(self, session_id: SessionId) -> SessionRecord | None:
-        """Return a live session; see ``SessionStorageBackend.load``. One statement."""
-        _require_id(session_id)
-        found = await _attributed(LoadError, self._calls.load(session_id))
-        if found is None:
-            return None
-        data, ttl = found
-        return SessionRecord(self._decode(data), ttl)
-
-    async def delete(self, session_id: SessionId) -> None:
-        """Remove a live session; see ``SessionStorageBackend.delete``. One statement."""
-        _require_id(session_id)
-        await _attributed(DeleteError, self._calls.delete(session_id))
-
-    async def change_id(self, old_id: SessionId, new_id: SessionId) -> None:
-        """Give a live session another id; see ``SessionStorageBackend.change_id``.
-
-        One UPDATE of the key. Where the new id is taken, an expired session is removed from it
-        first, in a statement of its own.
-        """
-        _require_id(old_id)
-        _require_id(new_id)
-        await _attributed(ChangeIdError, self._calls.change_id(old_id, new_id))
-
-    async def delete_expired(self, batch_size: int | None = None) -> int:
-        """Remove expired sessions, oldest first; see ``SessionStorageBackend.delete_expired``.
-
-        Each batch is a transaction of its own, or several; with ``None``, batches of 1,000 at the
-        most follow each other until nothing is left. The order is that of the deadlines, except
-        among sessions that expired within the same 4.5 minutes and are more than four batches (or
-        2,000, if that is more). Rows that someone else has locked are left for the next call.
-
-        After a lost connection a batch is tried again, and what the first try removed is not in
-        the count.
-        """
-        if batch_size is not None:
-            require_batch_size(batch_size)
-        return await _attributed(DeleteExpiredError, self._calls.delete_expired(batch_size))
-
-    def _encode(self, operation: type[SessionStoreError], state: dict[str, JSON]) -> bytes:
-        try:
-            return self._codec.encode(state)
-        except SerializationError as error:
-            cause = error
-        raise for_operation(operation, cause)
-
-    def _decode(self, data: bytes | None) -> dict[str, JSON]:
-        try:
-            if data is not None:
-                return self._codec.decode(data)
-            cause = DeserializationError("a stored value is of another type than its column")
-        except DeserializationError as error:
-            cause = error
-        raise for_operation(LoadError, cause)
-
-
-class SQLSessionStore(_SessionOperations):
+class SQLSessionStore(AccountOperations):
     """Server-side sessions in PostgreSQL, MySQL, MariaDB or SQLite.
 
-    It implements ``SessionStorageBackend``; what each operation does is documented there. The
-    database's clock decides what is live. The table must exist: see ``sessionstore_sql.migrate``.
+    The store implements ``SessionStorageBackend`` and ``AccountSessionBackend``, which document the
+    operations. The database's clock decides which sessions are live. The table must exist: see
+    ``sessionstore_sql.migrate``.
 
     Args:
-        engine_or_url: Where the sessions are. A URL, as text or SQLAlchemy's: the store makes an
-            engine tuned for the database, owns it, and disposes it in ``aclose``. A URL without
-            a driver gets asyncpg, aiomysql or aiosqlite. An ``AsyncEngine``: the store uses its
-            pool, in transactions of its own, and never disposes it.
+        engine_or_url: The database. For a URL, as text or as SQLAlchemy's ``URL``, the store
+            creates an engine that is tuned for the database, and disposes it in ``aclose``. A URL
+            without a driver gets asyncpg, aiomysql or aiosqlite. An ``AsyncEngine`` is used with
+            transactions of the store's own, and never disposed.
         table: The name of the table.
-        schema: The schema it is in; ``None`` for the connection's own.
-        codec: Turns states into bytes; JSON where none is given.
-        engine_options: For ``create_async_engine``, over the store's own; only with a URL.
-        coalesce: Whether calls that wait at the same time are answered by one statement.
+        schema: The schema of the table. ``None``: the default schema of the connection.
+        codec: Encodes states as bytes. ``None``: as JSON.
+        engine_options: Options for ``create_async_engine``, which replace those of the store. Only
+            with a URL.
+        coalesce: Whether one statement answers calls that wait at the same time.
         telemetry: Watches the store, and the stores that ``bind`` returns; see
-            ``sessionstore_sql.otel``. ``None``: nobody does.
+            ``sessionstore_sql.otel``. ``None``: no telemetry.
+        lifetime: Absolute lifetime of sessions, after which they end however often they are used.
+            It counts from ``sign_in``, and for anonymous sessions from ``create``. ``None``: none.
+        max_sessions: Maximum number of live sessions of one user. ``None``: no limit.
+        subject_keys: Keys of at least 16 bytes under which user ids are hashed, the newest first.
+            ``None`` among them stands for a plain SHA-256, which is the default.
+        on_event: A function, or a coroutine function, that is called with each ``AccountEvent``
+            after it was committed. What stores that ``bind`` returns do is not reported.
 
-    Constructing a store does no I/O. A store works in every event loop that its engine works
-    in: with ``poolclass=NullPool`` among the ``engine_options``, in several.
+    Creating a store does no I/O. A store works in every event loop that its engine works in: in
+    several, with ``poolclass=NullPool`` in the ``engine_options``.
 
     Raises:
-        TypeError, ValueError: An argument is of a wrong type, or names what is not supported.
+        TypeError, ValueError: An argument has a wrong type, or names something that is not
+            supported.
         ModuleNotFoundError: The driver of the URL is not installed.
     """
 
@@ -174,61 +81,73 @@ class SQLSessionStore(_SessionOperations):
         engine_options: Mapping[str, Any] | None = None,
         coalesce: bool = True,
         telemetry: Telemetry | None = None,
+        lifetime: timedelta | None = None,
+        max_sessions: int | None = None,
+        subject_keys: Sequence[bytes | None] = (),
+        on_event: OnEvent | None = None,
     ) -> None:
         _require_telemetry(telemetry)
+        options = AccountOptions(lifetime, max_sessions, subject_keys, on_event)
         session_rows = session_table(table, schema=schema)
         self._owns_engine = not isinstance(engine_or_url, AsyncEngine)
         if isinstance(engine_or_url, AsyncEngine):
             if engine_options is not None:
-                raise ValueError("engine_options go with a URL; this engine is made already")
+                raise ValueError("engine_options need a URL: this engine exists already")
             engine = engine_or_url
         else:
             engine = create_engine(engine_or_url, engine_options)
         dialect = dialect_of(engine)
         self._engine = engine
-        observer = (
-            None
-            if telemetry is None
-            else CarefulObserver(telemetry.observer(engine, dialect, session_rows.fullname))
-        )
+        observer = None
+        if telemetry is not None:
+            description = describe(engine, session_rows.fullname)
+            observer = CarefulObserver(telemetry.observer(engine, description))
         if not self._owns_engine and dialect.autocommit_is_free:
             engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._executor = PooledExecutor(
+        self._pool = PooledExecutor(
             engine,
             dialect,
             session_rows.fullname,
             owns_engine=self._owns_engine,
             observer=observer,
         )
-        self._operations = Operations(dialect, build_statements(session_rows, dialect))
-        self._direct = calls = DirectCalls(self._executor, self._operations)
-        self._coalesced = (
-            CoalescedCalls(calls, self._executor, dialect.batches(session_rows))
-            if coalesce
-            else None
+        self._table = SessionTable(
+            dialect,
+            build_statements(session_rows, dialect, options.lifetime, len(options.subjects)),
+            dialect.batches(session_rows, options.lifetime, len(options.subjects)),
+            dialect.endings(session_rows),
         )
+        dispatcher = BatchingDispatcher if coalesce else ImmediateDispatcher
         super().__init__(
-            self._coalesced or calls, JSONCodec() if codec is None else codec, observer
+            self._pool,
+            dispatcher(self._pool, self._table),
+            TablePurger(dialect, session_rows),
+            JSONCodec() if codec is None else codec,
+            options=options,
+            table=self._table,
         )
-        if observer is not None:
-            watch(self, ("delete_expired_exclusively", "count_expired"), observer)
 
     @property
     def engine(self) -> AsyncEngine:
-        """The engine: the one given, or the store's own, which is in autocommit."""
+        """The engine that was given, or the store's own, whose connections are in autocommit."""
         return self._engine
 
-    def bind(self, connection: AsyncConnection) -> SessionStorageBackend:
+    def bind(self, connection: AsyncConnection) -> AccountOperations:
         """Return the same operations as part of the caller's transaction on ``connection``.
 
-        They commit when the caller does: a login row and a rotated id together, or not at all.
-        ``DuplicateIdError`` and ``UnknownIdError`` leave the transaction usable. Nothing is
-        tried again: a deadlock surfaces as a transient ``DatabaseError``, for the caller to
-        repeat the whole transaction. So does, at REPEATABLE READ and above, an id that was taken
-        after the transaction began.
+        They are committed by the caller: a login row and a rotated id together, or neither of
+        them. ``DuplicateIdError`` and ``UnknownIdError`` leave the transaction usable. Nothing is
+        retried: a deadlock raises a transient ``DatabaseError``, and the caller has to repeat the
+        whole transaction. The same happens at REPEATABLE READ and above if an id was taken after
+        the transaction began.
 
-        The operations raise ``ValueError`` on a connection in autocommit, which has no transaction
-        to be part of: those of an engine that the store made itself are.
+        On a connection in autocommit, the operations raise ``ValueError``, as there is no
+        transaction that they could be part of. Connections of the store's own engine are in
+        autocommit.
+
+        On MySQL and MariaDB, ``revoke``, ``sign_out`` and a ``sign_in`` with a limit raise
+        ``ValueError`` below REPEATABLE READ: a session that is being rotated would escape them. No
+        event is reported for what a bound store does, as the transaction may be rolled back.
 
         Raises:
             TypeError: ``connection`` is not an ``AsyncConnection``.
@@ -236,55 +155,62 @@ class SQLSessionStore(_SessionOperations):
         """
         if not isinstance(connection, AsyncConnection):
             raise TypeError(f"bind takes an AsyncConnection, not {type(connection).__name__}")
-        dialect = self._executor.dialect
+        dialect = self._pool.dialect
         if dialect_of(connection.engine) is not dialect:
             raise ValueError("the connection is to another kind of database than the store")
-        observer = self._executor.observer
-        executor = BoundExecutor(connection, dialect, self._executor.table, observer)
-        calls = DirectCalls(executor, self._operations)
-        return _SessionOperations(calls, self._codec, observer)
+        executor = BoundExecutor(connection, dialect, self._pool.table, self._pool.observer)
+        return AccountOperations(
+            executor,
+            ImmediateDispatcher(executor, self._table),
+            self._purger,
+            self._codec,
+            options=self._options.without_events(),
+            table=self._table,
+        )
 
     async def delete_expired_exclusively(self, batch_size: int) -> int | None:
-        """Remove expired sessions as ``delete_expired`` does, unless someone else does so already.
+        """Remove expired sessions as ``delete_expired`` does, unless another such call is running.
 
-        For purges that every node of an application starts, one of which is enough. The database
-        tells them apart, by an advisory lock on PostgreSQL and ``GET_LOCK`` on MySQL and MariaDB,
-        which is held for this batch only; it doesn't wait. ``delete_expired`` knows nothing of it.
-        On SQLite, and on a cluster without ``GET_LOCK``, it does what ``delete_expired`` does.
+        It is meant for purges that every node of an application starts, although one is enough.
+        The database decides which one runs, by an advisory lock on PostgreSQL and by ``GET_LOCK``
+        on MySQL and MariaDB. The lock is held for this batch only, and never waited for.
+        ``delete_expired`` ignores it. On SQLite, and on a cluster without ``GET_LOCK``, this does
+        what ``delete_expired`` does.
 
         Returns:
-            How many were removed. ``None``: none, as another call is under way, in this process
-            or elsewhere.
+            The number of deleted sessions. ``None``: another call is running, in this process or
+            elsewhere.
 
         Raises:
             DatabaseError: The database failed.
         """
-        require_batch_size(batch_size)
-        return await _attributed(
-            DeleteExpiredError, self._direct.delete_expired_exclusively(batch_size)
-        )
+        with self._observed("delete_expired_exclusively"):
+            require_batch_size(batch_size)
+            removing = self._purger.delete_expired(self._executor, batch_size, exclusively=True)
+            return await attributed(DeleteExpiredError, removing)
 
     async def count_expired(self) -> int:
         """Return how many expired sessions there are: what ``delete_expired`` would remove.
 
-        Exact at the moment of the statement, which counts in an index: about a second for some
-        millions of them. It reads without locks.
+        The number is exact at the moment of the statement, which counts in an index. That takes
+        about a second for a few million sessions, and locks nothing.
 
         Raises:
             DatabaseError: The database failed.
         """
-        return await self._executor.run(self._operations.count_expired, Effect.READ)
+        with self._observed("count_expired"):
+            return await self._executor.run(self._purger.count_expired, Effect.READ)
 
     async def aclose(self) -> None:
-        """Answer the calls that wait, and close the store's own engine.
+        """Wait for the calls in flight, and dispose the store's own engine.
 
-        An engine that was given is left alone. May be repeated; a call made afterwards opens
-        the engine again.
+        No connection of it is open afterwards. Calls that are made meanwhile are served
+        afterwards, and open connections again, as does any later call. An engine that was given
+        is not disposed. ``aclose`` may be called again.
         """
-        if self._coalesced is not None:
-            await self._coalesced.drain()
-        if self._owns_engine:
-            await self._engine.dispose()
+        async with self._pool.loops.hold_calls():
+            if self._owns_engine:
+                await self._engine.dispose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -298,19 +224,6 @@ class SQLSessionStore(_SessionOperations):
         await self.aclose()
 
 
-async def _attributed(operation: type[SessionStoreError], call: Awaitable[Result]) -> Result:
-    try:
-        return await call
-    except SessionStoreError as error:
-        cause = error
-    raise for_operation(operation, cause)
-
-
-def _require_id(session_id: object) -> None:
-    if not isinstance(session_id, SessionId):
-        raise TypeError(f"a session id is a SessionId, not {type(session_id).__name__}")
-
-
 def _require_telemetry(telemetry: object) -> None:
     if telemetry is None or (isinstance(telemetry, Telemetry) and not isinstance(telemetry, type)):
         return
@@ -319,8 +232,3 @@ def _require_telemetry(telemetry: object) -> None:
         "telemetry is an instance, such as OpenTelemetry() of sessionstore_sql.otel, "
         f"not {got.__name__}"
     )
-
-
-def _require_record(record: object) -> None:
-    if not isinstance(record, SessionRecord):
-        raise TypeError(f"a record is a SessionRecord, not {type(record).__name__}")

@@ -1,141 +1,161 @@
-"""What watches a store at work, as the store sees it.
+"""The observer protocol: how a store reports its work for traces and metrics.
 
-The store knows no library for traces and metrics; ``sessionstore_sql.otel`` is one who watches.
-Where nobody does, its operations are those of the class, and what happens seldom, such as a batch
-or another attempt, costs one comparison with ``None``.
+The store depends on no library for that. ``sessionstore_sql.otel`` implements the protocol for
+OpenTelemetry. A store without an observer pays for an empty ``with`` in each operation, and for a
+comparison with ``None`` where something rare happens, such as a batch or another attempt.
 """
 
 from __future__ import annotations
 
 import logging
-from functools import partial, wraps
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
 
     from sqlalchemy.ext.asyncio import AsyncEngine
-
-    from sessionstore_sql.dialects import Dialect
+    from sqlalchemy.pool import QueuePool
 
 Result = TypeVar("Result")
 OriginT = TypeVar("OriginT", bound="Origin")
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("sessionstore_sql.telemetry")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreDescription:
+    """What an observer is told about the store that it observes.
+
+    Attributes:
+        system: The kind of database, as SQLAlchemy names it: ``postgresql``.
+        namespace: The name of the database; for SQLite, the path of its file. ``None``: the URL
+            names none.
+        table: The table of sessions, with its schema if one was given.
+        status_code: Returns the code that the server or the driver gave to a driver's error, or
+            ``None``.
+        pool_limit: Returns the maximum number of connections in a pool, or ``None`` if the pool
+            has none.
+    """
+
+    system: str
+    namespace: str | None
+    table: str
+    status_code: Callable[[BaseException], str | None]
+    pool_limit: Callable[[QueuePool], int | None]
 
 
 @runtime_checkable
 class Telemetry(Protocol):
-    """What ``SQLSessionStore`` takes: it watches any number of stores.
+    """What ``SQLSessionStore`` takes as ``telemetry``. One object may serve many stores.
 
-    What it raises while it watches is logged, by its class, and changes nothing of what it watches.
+    What its observers raise is logged by its class, and has no effect on the store.
     """
 
-    def observer(self, engine: AsyncEngine, dialect: Dialect, table: str) -> Observer:
-        """Return who is to watch a store; it must not keep ``engine`` alive."""
+    def observer(self, engine: AsyncEngine, description: StoreDescription) -> Observer:
+        """Return the observer of one store. It must not keep a reference to ``engine``."""
         ...
 
 
 class Observer(Protocol):
-    """Watches one store. What it is told holds no id and no state, but errors may."""
+    """Observes one store. It is given no session id and no state, but errors may contain them."""
 
     def operation(self, name: str) -> AbstractContextManager[object]:
-        """Enclose an operation, in its caller's task; it is left with what the caller gets."""
+        """Return a context for one operation. It is left with the exception the caller gets.
+
+        Args:
+            name: The name of the store's method, which is called in its caller's task.
+        """
         ...
 
-    def of_lane(self, operation: str) -> LaneObserver[Any]:
-        """Return who is to watch the calls of an operation that wait for each other."""
+    def of_queue(self, operation: str) -> QueueObserver[Any]:
+        """Return the observer of the batch queue of one operation."""
         ...
 
     def retrying(self, error: BaseException) -> None:
-        """Note that an attempt ended in ``error`` of the driver's, and another one follows."""
+        """Record that an attempt failed with ``error``, and that another attempt follows."""
         ...
 
     def purged(self, count: int) -> None:
-        """Note that so many expired sessions were removed."""
+        """Record that ``count`` expired sessions were removed."""
+        ...
+
+    def account(self, kind: str, count: int) -> None:
+        """Record what an operation did to ``count`` sessions of a user.
+
+        A store with a pool calls this after the commit. A bound store calls it when its statements
+        have succeeded, so the caller may roll them back afterwards.
+
+        Args:
+            kind: One of ``AccountEventKind``.
+            count: At least 1.
+        """
         ...
 
 
-class LaneObserver(Protocol[OriginT]):
-    """Watches the calls of one operation that wait for each other."""
+class QueueObserver(Protocol[OriginT]):
+    """Observes the calls of one operation that wait to be answered in a batch."""
 
     def origin(self) -> OriginT | None:
-        """Return whose call it is that begins to wait, if it is known; asked in its own task."""
+        """Return the operation of the current task, whose call is queued now, if it is known."""
         ...
 
     def waited(self, seconds: Sequence[float]) -> None:
-        """Note how long the calls have waited that are made now."""
+        """Record how long each of the calls has waited that are sent now."""
         ...
 
     def batch(self, origins: Sequence[OriginT | None]) -> AbstractContextManager[object]:
-        """Enclose the making of a batch, in a task of nobody's."""
+        """Return a context for one batch, which runs in a task of the queue."""
         ...
 
 
 class Origin(Protocol):
-    """The operation that a waiting call belongs to."""
+    """The operation that a queued call belongs to."""
 
     async def resume(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """Make the call, which has left its batch, as a part of its operation again."""
+        """Run ``call``, which was taken out of its batch, as part of its operation."""
         ...
 
 
-def watch(backend: object, operations: Iterable[str], observer: Observer) -> None:
-    """Have ``observer`` watch the operations of one backend from now on.
-
-    They are replaced in the instance: one that nobody watches has nothing to ask.
-    """
-    for name in operations:
-        setattr(backend, name, _watched(getattr(backend, name), observer.operation))
-
-
-def _watched(
-    operation: Callable[..., Awaitable[Result]],
-    enclose: Callable[[str], AbstractContextManager[object]],
-) -> Callable[..., Coroutine[Any, Any, Result]]:
-    name = operation.__name__
-
-    @wraps(operation)
-    async def watched(*args: Any, **kwargs: Any) -> Result:
-        with enclose(name):
-            return await operation(*args, **kwargs)
-
-    return watched
-
-
 class CarefulObserver:
-    """An observer whose own failures are logged, and change nothing of what it watches.
+    """An observer whose own failures are logged, and have no effect on the store.
 
-    What has been committed by then must not be reported as failed, nor made again; and who waits
-    for an answer must get it.
+    A write that is committed must neither be reported as failed nor be sent again, and every
+    waiting caller must get its result.
     """
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
 
     def operation(self, name: str) -> AbstractContextManager[object]:
-        """Enclose an operation."""
+        """Return a context for one operation."""
         return _CarefulContext(partial(self._observer.operation, name))
 
-    def of_lane(self, operation: str) -> LaneObserver[Any]:
-        """Return who is to watch a lane."""
-        return _CarefulLaneObserver(self._observer.of_lane(operation))
+    def of_queue(self, operation: str) -> QueueObserver[Any]:
+        """Return the observer of the batch queue of one operation."""
+        return _CarefulQueueObserver(self._observer.of_queue(operation))
 
     def retrying(self, error: BaseException) -> None:
-        """Note another attempt."""
+        """Record another attempt."""
         with _failures_logged():
             self._observer.retrying(error)
 
     def purged(self, count: int) -> None:
-        """Note a purge."""
+        """Record a purge."""
         with _failures_logged():
             self._observer.purged(count)
 
+    def account(self, kind: str, count: int) -> None:
+        """Record what was done to a user's sessions."""
+        with _failures_logged():
+            self._observer.account(kind, count)
 
-class _CarefulLaneObserver(Generic[OriginT]):
-    def __init__(self, observer: LaneObserver[OriginT]) -> None:
+
+class _CarefulQueueObserver(Generic[OriginT]):
+    def __init__(self, observer: QueueObserver[OriginT]) -> None:
         self._observer = observer
 
     def origin(self) -> OriginT | None:
@@ -152,7 +172,7 @@ class _CarefulLaneObserver(Generic[OriginT]):
 
 
 class _CarefulContext:
-    """What an observer encloses something with, or nothing, where that fails."""
+    """The context of an observer. It is empty if the observer fails to make or to enter one."""
 
     __slots__ = ("_context", "_make")
 
@@ -190,6 +210,9 @@ class _failures_logged:  # noqa: N801  # named as it reads in a with
     ) -> bool:
         if not isinstance(error, Exception):
             return False
-        # By its class alone: an error may come from what it was told, and show it.
-        _log.error("who watches the session store failed: %s", type(error).__name__)
+        # Only its class: the text may quote what the observer was given.
+        _log.error(
+            "a telemetry observer failed with %s; the session store is not affected",
+            type(error).__name__,
+        )
         return True

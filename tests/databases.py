@@ -1,4 +1,4 @@
-"""Where the tests find their databases, and a new one on each for every run."""
+"""Finds the database servers for the tests, and makes a new database on each for every run."""
 
 from __future__ import annotations
 
@@ -41,23 +41,27 @@ TARGETS = (
     Target("mysql", "mysql+aiomysql"),
     Target("mysql", "mysql+asyncmy"),
     Target("mariadb", "mariadb+aiomysql"),
-    # As many do: SQLAlchemy then knows only after connecting that it is MariaDB (hazard A13).
+    # A common spelling. Until it connects, SQLAlchemy takes this for MySQL (hazard A13).
     Target("mariadb", "mysql+asyncmy"),
     Target("sqlite", "sqlite+aiosqlite"),
 )
+"""Every database through every driver. The first of each database is its default driver."""
+
+DEFAULT_TARGETS = tuple({each.database: each for each in reversed(TARGETS)}.values())[::-1]
+"""Every database through the driver of a URL that names none."""
 
 
 def required() -> set[str]:
-    """Return the databases, and the browser, whose absence is a failure."""
+    """Return the names of the databases, and of the browser, whose absence is a failure."""
     return set(filter(None, os.environ.get(REQUIRE, "").replace(" ", "").split(",")))
 
 
 class UnavailableError(Exception):
-    """A database that could not be had, and why."""
+    """The database is not available. The message gives the reason."""
 
 
 class Databases:
-    """A database of this run on each server, made when it is first asked for."""
+    """One database per server, created for this run when a test first needs it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -66,10 +70,10 @@ class Databases:
         self._missing: dict[str, str] = {}
 
     def url(self, target: Target) -> URL:
-        """Return the URL of this run's database, with the table made.
+        """Return the URL of this run's database, in which the session table exists.
 
         Raises:
-            UnavailableError: There is no such server.
+            UnavailableError: The server is not available.
         """
         database = target.database
         if database in self._missing:
@@ -83,7 +87,7 @@ class Databases:
         return self._urls[database].set(drivername=target.drivername)
 
     def close(self) -> None:
-        """Drop what was made."""
+        """Drop the databases of this run."""
         self._stack.close()
 
     def _make(self, database: str) -> URL:
@@ -98,7 +102,7 @@ class Databases:
 
 @contextmanager
 def server_url(database: str) -> Iterator[URL]:
-    """Give the URL of a server: from the environment, else of a container."""
+    """Yield the URL of a server: the one in the environment, or else a container."""
     variable = f"SESSIONSTORE_TEST_{database.upper()}_URL"
     if given := os.environ.get(variable):
         yield make_url(given).set(drivername=ADMIN_DRIVERS[database])
@@ -116,16 +120,24 @@ ADMIN_DRIVERS = {
 }
 
 
+END_CONNECTIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = '{}' AND backend_type = 'client backend'"
+)
+
+
 @contextmanager
 def fresh_database(server: URL) -> Iterator[URL]:
-    """Make a database on ``server``, and drop it after: several runs can share a server."""
+    """Yield a new database on ``server`` and drop it afterwards, so runs can share a server."""
     name = f"sessionstore_test_{os.getpid()}_{secrets.token_hex(4)}"
     asyncio.run(_execute(server, f"CREATE DATABASE {name}"))
     try:
         yield server.set(database=name)
     finally:
-        force = " WITH (FORCE)" if server.get_backend_name() == "postgresql" else ""
-        asyncio.run(_execute(server, f"DROP DATABASE {name}{force}"))
+        if server.get_backend_name() == "postgresql":
+            # PostgreSQL 12 has no DROP DATABASE .. WITH (FORCE).
+            asyncio.run(_execute(server, END_CONNECTIONS.format(name)))
+        asyncio.run(_execute(server, f"DROP DATABASE {name}"))
 
 
 async def _execute(server: URL, statement: str) -> None:
@@ -136,19 +148,19 @@ async def _execute(server: URL, statement: str) -> None:
 
 
 def why_no_docker() -> str | None:
-    """Return why no container can be started, or ``None`` if a Docker daemon answers."""
+    """Return why containers cannot be started, or ``None`` if a Docker daemon answers."""
     try:
         import docker
     except ImportError:
         return "testcontainers is not installed"
     with warnings.catch_warnings():
-        # Where no daemon listens, the client leaves its socket to the garbage collector.
+        # Without a daemon, the client leaves its socket to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
         try:
             client = docker.from_env(timeout=5)
             client.ping()
             client.close()
-        except Exception as error:  # noqa: BLE001  # whatever it is, there is no daemon to use
+        except Exception as error:  # noqa: BLE001  # any failure means that Docker cannot be used
             return f"no Docker daemon answers ({type(error).__name__})"
         finally:
             gc.collect()
@@ -159,7 +171,7 @@ def why_no_docker() -> str | None:
 def _postgresql_container() -> Iterator[URL]:
     from testcontainers.community.postgres import PostgresContainer
 
-    with PostgresContainer("postgres:17") as container:
+    with PostgresContainer("postgres:18") as container:
         yield make_url(container.get_connection_url())
 
 
@@ -168,7 +180,7 @@ def _mysql_container(image: str) -> Callable[[], AbstractContextManager[URL]]:
     def run() -> Iterator[URL]:
         from testcontainers.community.mysql import MySqlContainer
 
-        # As root: the tests make databases, and change server variables.
+        # The tests create databases and change server variables, so they connect as root.
         with MySqlContainer(image, username="root", password="test", dbname="test") as running:
             yield make_url(running.get_connection_url())
 
@@ -177,6 +189,6 @@ def _mysql_container(image: str) -> Callable[[], AbstractContextManager[URL]]:
 
 CONTAINERS = {
     "postgresql": _postgresql_container,
-    "mysql": _mysql_container("mysql:9"),
-    "mariadb": _mysql_container("mariadb:11"),
+    "mysql": _mysql_container("mysql:9.7"),
+    "mariadb": _mysql_container("mariadb:11.8"),
 }

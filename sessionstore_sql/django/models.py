@@ -1,4 +1,4 @@
-"""No models, as the table is not the ORM's.
+"""An empty module: the table is not one of Django's ORM.
 
-Only an application that has this module hears of the end of ``manage.py migrate``.
+Django sends ``post_migrate`` only to applications that have a module of models.
 """

@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 
 class Serializer(Protocol):
-    """What Django takes for a serializer of sessions."""
+    """The interface of Django's session serializers."""
 
     def dumps(self, obj: dict[str, Any], /) -> bytes:
         """Return bytes."""
         ...
 
     def loads(self, data: bytes, /) -> dict[str, Any]:
-        """Return what ``dumps`` was given, or what is close enough."""
+        """Return what ``dumps`` was given, as far as the serializer can restore it."""
         ...
 
 
 class SerializerCodec:
-    """A serializer of the project's own, whose bytes are stored as they are.
+    """A serializer of the project, whose bytes are stored as they are.
 
-    How much of a session comes back as it was is the serializer's affair.
+    Whether ``load`` returns what was stored depends on the serializer.
 
     Args:
         serializer: Its class, as ``SESSION_SERIALIZER`` names it.
@@ -35,14 +35,14 @@ class SerializerCodec:
         self._serializer = serializer
 
     def encode(self, state: dict[str, JSON]) -> bytes:
-        """Return what the serializer makes of the session.
+        """Return the session in the format of the serializer.
 
         Raises:
-            SerializationError: It cannot. The message names its error, and no value.
+            SerializationError: The serializer failed. The message names its error, and no value.
         """
         try:
             return self._serializer().dumps(state)
-        except Exception as error:  # noqa: BLE001  # whatever a project's own code raises
+        except Exception as error:  # noqa: BLE001  # the project's code may raise anything
             fault = type(error).__name__
         raise SerializationError(f"{self._serializer.__qualname__} raised {fault}")
 

@@ -2,74 +2,110 @@
 
 from __future__ import annotations
 
-import logging
-from datetime import timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.sessions.backends.base import (
-    VALID_KEY_CHARS,
-    CreateError,
-    SessionBase,
-    UpdateError,
-)
-from django.contrib.sessions.exceptions import SessionInterrupted
-from django.utils.crypto import get_random_string
+from django.conf import settings
 
-from sessionstore_sql.codec import JSONCodec
-from sessionstore_sql.django.process import result_of, wait_for
-from sessionstore_sql.errors import (
-    DeserializationError,
-    DuplicateIdError,
-    SerializationError,
-    UnknownIdError,
-)
-from sessionstore_sql.records import MAX_TTL, SessionId, SessionRecord
+from sessionstore_sql.django.configuration import new_key
+from sessionstore_sql.django.expiry import ttl_of
+from sessionstore_sql.django.process import result_of, sessions_in, wait_for
+from sessionstore_sql.django.storing import StoredSession, id_of, presented_by
+from sessionstore_sql.django.visit import NOTHING_SAID, Visit
+from sessionstore_sql.errors import DeserializationError
+from sessionstore_sql.records import SessionId
+from sessionstore_sql.web.decision import Cookie
+from sessionstore_sql.web.work import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from sessionstore_sql.store import SQLSessionStore
-
-_log = logging.getLogger(__name__)
-
-_KEY_LENGTH = 32
-"""Characters of a new key, 165 bits. Django's own length: applications keep keys in columns of
-40 characters, as Django's model has it."""
-
-_INTERRUPTED = (
-    "The session was deleted, or expired, while this request was answered; by a logout in another "
-    "request, for example."
-)
+    from sessionstore_sql.web.presented import Presented
 
 
-class SessionStore(SessionBase):
+class SessionStore(StoredSession):
     """One session, as ``request.session``.
 
-    It behaves as Django's own database backend, with these differences:
+    It has the interface of Django's database backend. These are the differences:
 
-    - ``cycle_key`` changes the key of the stored session in one statement: at no moment are both
-      keys live, or neither. Where the session was deleted meanwhile it raises
-      ``SessionInterrupted``, which Django answers with 400, and revives nothing.
-    - ``save`` of a session that nobody has changed only extends its life, and so undoes no
-      other request's change: what ``SESSION_SAVE_EVERY_REQUEST`` comes to most of the time.
-    - Values that JSON would alter are refused when the session is saved, with their path.
-    - A stored session that cannot be decoded is an empty one for this request and logged, and is
+    - In a request, ``cycle_key`` and ``flush`` are done when the response starts, together with
+      everything else: a login is one statement. Elsewhere, they are done immediately.
+    - A request that was overtaken by another one undoes none of its changes. Their changes are
+      merged by top-level key; see ``on_conflict``.
+    - A session that has ended is never stored again: ``save`` raises ``SessionEndedError``.
+    - Values that JSON cannot express are rejected when the session is saved, with their path.
+      Tuples become lists.
+    - A stored session that cannot be decoded is logged, and is empty for this request. It is
       never overwritten.
+    - Copies are plain dicts.
 
-    Whatever the database refuses is ``sessionstore_sql.DatabaseError``. A session is written in
-    a transaction of its own, not in the request's.
+    Errors of the database are ``sessionstore_sql.DatabaseError``. A session is stored in a
+    transaction of its own, not in that of the request.
     """
 
-    _known: bytes | None = None
-    """What is stored under this key as far as this object has seen, for comparing; ``None``
-    where it hasn't met the session there, empty where it is not JSON."""
+    # Requests
 
-    # Django's; its stubs leave them out.
-    _get_session: Callable[..., dict[str, Any]]
-    _aget_session: Callable[..., Coroutine[Any, Any, dict[str, Any]]]
+    def enter_request(self, presented: Presented | None = None) -> None:
+        """Make this the session of a request, or note that another middleware found it there.
+
+        Args:
+            presented: Several ids that the request presents; ``None``: the one that this object
+                was made with.
+        """
+        self._in_request += 1
+        if presented is not None:
+            self.visit = Visit(presented)
+
+    def leave_request(self, status: int) -> Outcome:
+        """Store the session of a request, and return what the response says about the cookie.
+
+        Args:
+            status: The status of the response. With an error of the server, nothing is stored,
+                but a session that was to end does end.
+
+        Raises:
+            SessionEndedError: The session ended while the request used it.
+            SerializationError, ConflictError, DatabaseError: It cannot be stored.
+        """
+        self._in_request = max(0, self._in_request - 1)
+        if self._in_request > 0 or self._closed:
+            return NOTHING_SAID
+        try:
+            self._finish_request(failed=status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+        finally:
+            self._closed = True
+        return self.visit.said
+
+    def said_to_strangers(self) -> Outcome:
+        """Return what a response says to a client that does not have this session's key."""
+        session_id = id_of(self.session_key)
+        if session_id is None:
+            return NOTHING_SAID
+        age = None if self.get_expire_at_browser_close() else ttl_of(self.get_expiry_age())
+        return Outcome(Cookie.SET, session_id, age)
+
+    def _finish_request(self, *, failed: bool) -> None:
+        visit = self.visit
+        if failed:
+            if visit.is_flushed:
+                visit.invalidate()
+                self._session_cache = {}
+                wait_for(self._store)
+            return
+        saves = self.modified or settings.SESSION_SAVE_EVERY_REQUEST
+        if saves and self.session_key is not None:
+            self._get_session()
+        if not hasattr(self, "_session_cache"):
+            return
+        if saves or visit.is_asked:
+            if not visit.has_stored(self._session_cache):
+                wait_for(self._store, in_response=True)
+        elif visit.session is not None and visit.session.session_id is not None:
+            wait_for(self._renew)
+
+    # Django's interface
 
     def load(self) -> dict[str, Any]:
-        """Return the stored session; where the key is not live, nothing, and forget the key."""
+        """Return the stored session. If the key is not live, forget the key and return nothing."""
         return wait_for(self._load)
 
     async def aload(self) -> dict[str, Any]:
@@ -86,44 +122,35 @@ class SessionStore(SessionBase):
 
     def create(self) -> None:
         """Store this session under a new key."""
-        state = self._get_session(no_load=True)
-        wait_for(self._create_anew, state, _ttl(self.get_expiry_age()))
+        self._get_session(no_load=True)
+        wait_for(self._create)
 
     async def acreate(self) -> None:
         """Do as ``create`` does."""
-        state = await self._aget_session(no_load=True)
-        await result_of(self._create_anew, state, _ttl(await self.aget_expiry_age()))
+        await self._aget_session(no_load=True)
+        await result_of(self._create)
 
     def save(self, must_create: bool = False) -> None:
-        """Store this session under its key, or a new one where it has none.
+        """Store this session under its key, or under a new one if it has none.
 
         Args:
             must_create: Whether the key has to be new.
 
         Raises:
-            CreateError: It has to be, and is live.
-            UpdateError: It is not live, without ``must_create``. Nothing was stored: a session
-                that was deleted meanwhile is not revived.
-            SerializationError: A value is not JSON; the message says where.
+            CreateError: It has to be new, and is live.
+            SessionEndedError: It is not live, without ``must_create``. Nothing was stored.
+            SerializationError: A value is not JSON; the message names its path.
         """
-        if self.session_key is None:
-            self.create()
-            return
-        state = self._get_session(no_load=must_create)
-        write = self._create if must_create else self._update
-        wait_for(write, state, _ttl(self.get_expiry_age()))
+        self._get_session(no_load=must_create)
+        wait_for(self._save, must_create=must_create)
 
     async def asave(self, must_create: bool = False) -> None:
         """Do as ``save`` does."""
-        if self.session_key is None:
-            await self.acreate()
-            return
-        state = await self._aget_session(no_load=must_create)
-        write = self._create if must_create else self._update
-        await result_of(write, state, _ttl(await self.aget_expiry_age()))
+        await self._aget_session(no_load=must_create)
+        await result_of(self._save, must_create=must_create)
 
     def delete(self, session_key: str | None = None) -> None:
-        """Delete this session, or the one with that key; where there is none, do nothing."""
+        """Delete this session, or the one with that key. If there is none, do nothing."""
         wait_for(_delete, self.session_key if session_key is None else session_key)
 
     async def adelete(self, session_key: str | None = None) -> None:
@@ -131,22 +158,36 @@ class SessionStore(SessionBase):
         await result_of(_delete, self.session_key if session_key is None else session_key)
 
     def cycle_key(self) -> None:
-        """Give this session a new key, at once and for everybody; its data stay.
+        """Give this session a new key. Its data stay.
 
         Raises:
-            SessionInterrupted: It was deleted, or has expired, since it was loaded.
+            SessionEndedError: It was deleted, or has expired, since it was loaded.
         """
-        state = self._get_session()
-        wait_for(self._cycle_key, state, _ttl(self.get_expiry_age()))
+        self._get_session()
+        if not self._rotates_later():
+            wait_for(self._store, keeps_empty=True)
 
     async def acycle_key(self) -> None:
         """Do as ``cycle_key`` does."""
-        state = await self._aget_session()
-        await result_of(self._cycle_key, state, _ttl(await self.aget_expiry_age()))
+        await self._aget_session()
+        if not self._rotates_later():
+            await result_of(self._store, keeps_empty=True)
+
+    def flush(self) -> None:
+        """End this session. What is put into it afterwards belongs to a new one."""
+        if not self._ends_later():
+            super().flush()
+            self.visit = Visit()
+
+    async def aflush(self) -> None:
+        """Do as ``flush`` does."""
+        if not self._ends_later():
+            await super().aflush()
+            self.visit = Visit()
 
     @classmethod
     def clear_expired(cls) -> None:
-        """Remove expired sessions, in batches; what ``manage.py clearsessions`` calls."""
+        """Delete expired sessions in batches, for ``manage.py clearsessions``."""
         wait_for(_delete_expired)
 
     @classmethod
@@ -154,88 +195,37 @@ class SessionStore(SessionBase):
         """Do as ``clear_expired`` does."""
         await result_of(_delete_expired)
 
+    def __copy__(self) -> dict[str, Any]:
+        return dict(self._get_session())
+
+    def __reduce_ex__(self, _protocol: object) -> tuple[type, tuple[dict[str, Any]]]:
+        return dict, (dict(self._get_session()),)
+
     def _get_new_session_key(self) -> str:
-        # Django asks the database whether the key is free. Here creating it will tell.
-        return get_random_string(_KEY_LENGTH, VALID_KEY_CHARS)
+        return new_key()
 
-    # What follows runs in the store's event loop, while the caller waits.
+    async def _aget_new_session_key(self) -> str:
+        return new_key()
 
-    async def _load(self, store: SQLSessionStore) -> dict[str, Any]:
-        session_id = _session_id(self.session_key)
-        try:
-            record = None if session_id is None else await store.load(session_id)
-        except DeserializationError as error:
-            # Django would save over it. The row might still be read, by who has its key.
-            _log.warning("a stored session cannot be decoded, and is taken for empty: %s", error)
-            record = None
-        if record is None:
-            self._session_key = None
-            return {}
-        self._known = _comparable(record.state)
-        return record.state
-
-    async def _create(self, store: SQLSessionStore, state: dict[str, Any], ttl: timedelta) -> None:
-        session_id = _session_id(self.session_key)
-        if session_id is None:
-            raise CreateError("this is not a key that a session can have")
-        try:
-            await store.create(session_id, SessionRecord(state, ttl))
-        except DuplicateIdError as error:
-            raise CreateError from error
-        self._known = _comparable(state)
-
-    async def _create_anew(
-        self, store: SQLSessionStore, state: dict[str, Any], ttl: timedelta
-    ) -> None:
-        while True:
-            key = self._get_new_session_key()
-            try:
-                await store.create(SessionId(key), SessionRecord(state, ttl))
-            except DuplicateIdError:
-                continue
-            break
-        self._session_key = key
-        self._known = _comparable(state)
+    def _rotates_later(self) -> bool:
+        """Ask for a new key, and return whether that is done when the response starts."""
         self.modified = True
+        self._session_key = self._get_new_session_key()
+        self.visit.rotate(SessionId(str(self.session_key)))
+        return self._in_request > 0
 
-    async def _update(self, store: SQLSessionStore, state: dict[str, Any], ttl: timedelta) -> None:
-        session_id = _session_id(self.session_key)
-        if session_id is None:
-            raise UpdateError
-        seen = _comparable(state)
-        try:
-            if seen and seen == self._known and not self.modified:
-                await store.update_ttl(session_id, ttl)
-            else:
-                await store.update(session_id, SessionRecord(state, ttl))
-        except UnknownIdError as error:
-            raise UpdateError from error
-        self._known = seen
-
-    async def _cycle_key(
-        self, store: SQLSessionStore, state: dict[str, Any], ttl: timedelta
-    ) -> None:
-        old_id = _session_id(self.session_key)
-        while old_id is not None:
-            key = self._get_new_session_key()
-            try:
-                await store.change_id(old_id, SessionId(key))
-            except DuplicateIdError:
-                continue
-            except UnknownIdError as error:
-                if self._known is not None:
-                    raise SessionInterrupted(_INTERRUPTED) from error
-                # The key was a client's claim, and the data are this request's own: cleared
-                # before they were ever loaded.
-                break
-            self._session_key = key
-            self.modified = True  # the middleware is to send the new key
-            return
-        await self._create_anew(store, state, ttl)
+    def _ends_later(self) -> bool:
+        """Ask for the end, and return whether that is done when the response starts."""
+        if self._in_request == 0:
+            return False
+        self.clear()
+        self.visit.invalidate()
+        self._session_key = None
+        return True
 
 
 async def _exists(store: SQLSessionStore, session_key: str | None) -> bool:
-    session_id = _session_id(session_key)
+    session_id = id_of(session_key)
     try:
         return session_id is not None and await store.load(session_id) is not None
     except DeserializationError:
@@ -243,35 +233,11 @@ async def _exists(store: SQLSessionStore, session_key: str | None) -> bool:
 
 
 async def _delete(store: SQLSessionStore, session_key: str | None) -> None:
-    session_id = _session_id(session_key)
-    if session_id is None:
-        return
-    try:
-        await store.delete(session_id)
-    except UnknownIdError:
-        return
+    session = await sessions_in(store).begin(presented_by(session_key))
+    session.require_loaded()
+    session.invalidate()
+    await session.finish({})
 
 
 async def _delete_expired(store: SQLSessionStore) -> None:
     await store.delete_expired()
-
-
-def _session_id(session_key: str | None) -> SessionId | None:
-    """Return the key as an id; ``None`` for what cannot be one, whoever sent it."""
-    try:
-        return None if session_key is None else SessionId(session_key)
-    except ValueError:
-        return None
-
-
-def _ttl(seconds: float) -> timedelta:
-    """Return an age of Django's as a time to live; one in the past has none left."""
-    return timedelta(seconds=min(max(seconds, 0), MAX_TTL.total_seconds()))
-
-
-def _comparable(state: dict[str, Any]) -> bytes:
-    """Return bytes that differ where states do, even ``True`` and ``1``; nothing, if not JSON."""
-    try:
-        return JSONCodec().encode(state)
-    except SerializationError:
-        return b""

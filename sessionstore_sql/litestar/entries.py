@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,6 @@ _END = b"\xff"
 """Of a namespace. The length of a name never begins so."""
 
 _LENGTH_BYTES = 4
-_MARK_BYTES = 8
 _NEVER, _SOME_DAY = b"\0", b"\1"
 
 
@@ -63,7 +61,7 @@ class Entry:
     """A value, and what is kept in front of it.
 
     Args:
-        header: The namespace, whether the entry expires, and a mark that no two writes share.
+        header: The namespace, and whether the entry expires.
         value: The caller's bytes.
     """
 
@@ -73,9 +71,8 @@ class Entry:
     @classmethod
     def new(cls, namespace: Namespace, value: bytes, *, expires: bool) -> Entry:
         """Return an entry as one write stores it."""
-        mark = secrets.token_bytes(_MARK_BYTES)
         kind = _SOME_DAY if expires else _NEVER
-        return cls(namespace.prefix + _END + kind + mark, value)
+        return cls(namespace.prefix + _END + kind, value)
 
     @classmethod
     def of_state(cls, namespace: Namespace, state: dict[str, JSON]) -> Entry:
@@ -87,7 +84,7 @@ class Entry:
         data = _bytes_of(state)
         if not data.startswith(namespace.prefix + _END):
             raise DeserializationError("the stored state is not an entry of this namespace")
-        length = len(namespace.prefix) + len(_END) + 1 + _MARK_BYTES
+        length = len(namespace.prefix) + len(_END) + 1
         return cls(data[:length], data[length:])
 
     @property
@@ -98,7 +95,7 @@ class Entry:
     @property
     def expires(self) -> bool:
         """Whether it has a life that ends, and can be renewed."""
-        return self.header[-_MARK_BYTES - 1 : -_MARK_BYTES] == _SOME_DAY
+        return self.header.endswith(_SOME_DAY)
 
 
 class EntryCodec:

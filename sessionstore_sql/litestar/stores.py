@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from litestar.stores.base import NamespacedStore
 
 from sessionstore_sql.errors import (
+    ConflictError,
     DatabaseError,
     DeserializationError,
     DuplicateIdError,
@@ -18,10 +19,10 @@ from sessionstore_sql.errors import (
     UpdateError,
     for_operation,
 )
-from sessionstore_sql.litestar.entries import Entry, Namespace
-from sessionstore_sql.litestar.entry_rows import EntryRows
+from sessionstore_sql.litestar.entries import Entry, EntryCodec, Namespace
 from sessionstore_sql.records import MAX_TTL, SessionRecord, is_encodable, require_ttl
 from sessionstore_sql.schema import DEFAULT_TABLE
+from sessionstore_sql.state_prefixes import StatePrefixStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,19 +40,18 @@ _COLLISIONS = 10
 _SECOND = timedelta(seconds=1)
 
 _NO_EXPIRY = -1
-"""What Litestar's stores, Redis's ``TTL`` first, say of a key that never expires."""
+"""The value of ``expires_in`` for a key that never expires, as in Litestar's other stores."""
 
 
 class SQLStore(NamespacedStore):
     """A ``litestar.stores.base.Store`` for caches, rate limits and whatever takes a store.
 
-    Keys are any text, of any length. One clock decides what has expired: the database's. What an
-    operation returned from has committed. Each may be called from any number of tasks, processes
-    and machines at once.
+    Keys are any text of any length. The database's clock decides which keys have expired. An
+    operation that returned is committed. Any number of tasks, processes and machines may call the
+    operations at the same time.
 
-    Registered with an application, it is closed with it. For sessions there is
-    ``SQLSessionConfig``, which keeps Litestar's own session backend from storing whatever id a
-    client made up.
+    A store that is registered with an application is closed with it. For sessions, use
+    ``SQLSessionConfig``: Litestar's own session backend would adopt any id that a client sends.
 
     Args:
         engine_or_url: The database, as for ``SQLSessionStore``.
@@ -79,8 +79,12 @@ class SQLStore(NamespacedStore):
         engine_options: Mapping[str, Any] | None = None,
     ) -> None:
         self.namespace = Namespace((namespace,))
-        self._rows = EntryRows(
-            engine_or_url, table=table, schema=schema, engine_options=engine_options
+        self._rows = StatePrefixStore(
+            engine_or_url,
+            table=table,
+            schema=schema,
+            codec=EntryCodec(),
+            engine_options=engine_options,
         )
 
     def with_namespace(self, namespace: str) -> Self:
@@ -107,7 +111,7 @@ class SQLStore(NamespacedStore):
                 and so is more than that.
 
         Raises:
-            TypeError, ValueError: An argument is of a wrong type, or ``expires_in`` is negative.
+            TypeError, ValueError: An argument has a wrong type, or ``expires_in`` is negative.
             DatabaseError: The database failed.
         """
         session_id, data = self.namespace.id_of(key), _bytes_of(value)
@@ -139,19 +143,15 @@ class SQLStore(NamespacedStore):
                 was read, is left alone too.
 
         Raises:
-            TypeError, ValueError: An argument is of a wrong type, or ``renew_for`` is negative.
-            DeserializationError: Somebody else wrote the row, which is kept.
+            TypeError, ValueError: An argument has a wrong type, or ``renew_for`` is negative.
+            DeserializationError: The row has another format. It is kept.
             DatabaseError: The database failed.
         """
         session_id = self.namespace.id_of(key)
-        ttl = None if renew_for is None else _ttl_of(renew_for)
+        if renew_for is not None:
+            return await self._renewed(session_id, _ttl_of(renew_for))
         found = await self._load(session_id)
-        if found is None:
-            return None
-        entry, _ = found
-        if ttl is not None and entry.expires:
-            await self._rows.renew(session_id, entry, ttl)
-        return entry.value
+        return None if found is None else found[0].value
 
     async def delete(self, key: str) -> None:
         """Remove an entry; nothing happens where the key is not live.
@@ -171,25 +171,24 @@ class SQLStore(NamespacedStore):
         Raises:
             DatabaseError: The database failed. Some of the entries may be gone.
         """
-        await self._rows.delete_namespace(self.namespace)
+        await self._rows.delete_prefix(self.namespace.prefix)
 
     async def exists(self, key: str) -> bool:
         """Whether the key is live.
 
         Raises:
-            DeserializationError: Somebody else wrote the row, which is kept.
+            DeserializationError: The row has another format. It is kept.
             DatabaseError: The database failed.
         """
         return await self._load(self.namespace.id_of(key)) is not None
 
     async def expires_in(self, key: str) -> int | None:
-        """Return the seconds that the key lives on, rounded up.
+        """Return the remaining seconds of the key, rounded up.
 
-        -1 where it never expires, as Litestar's other stores say, and ``None`` where it is not
-        live.
+        -1 if it never expires, as in Litestar's other stores, and ``None`` if it is not live.
 
         Raises:
-            DeserializationError: Somebody else wrote the row, which is kept.
+            DeserializationError: The row has another format. It is kept.
             DatabaseError: The database failed.
         """
         found = await self._load(self.namespace.id_of(key))
@@ -199,10 +198,10 @@ class SQLStore(NamespacedStore):
         return -(-ttl // _SECOND) if entry.expires else _NO_EXPIRY
 
     async def delete_expired(self, batch_size: int | None = None) -> int:
-        """Remove what has expired in the whole table, sessions and all namespaces; return how many.
+        """Delete the expired rows of the whole table, including sessions; return their number.
 
         Args:
-            batch_size: At most so many, at least 1; ``None`` for all there are.
+            batch_size: The maximum number of rows, at least 1. ``None``: all.
 
         Raises:
             DatabaseError: The database failed.
@@ -226,10 +225,23 @@ class SQLStore(NamespacedStore):
 
     async def _load(self, session_id: SessionId) -> tuple[Entry, timedelta] | None:
         record = await self._rows.load(session_id)
-        if record is None:
+        return None if record is None else (self._entry_in(record), record.ttl)
+
+    async def _renewed(self, session_id: SessionId, ttl: timedelta) -> bytes | None:
+        session = await self._rows.load_session(session_id)
+        if session is None:
             return None
+        entry = self._entry_in(session.record)
+        if entry.expires:
+            # Not if another call has set a value since, which may never expire.
+            with suppress(ConflictError, UnknownIdError):
+                record = SessionRecord(session.record.state, ttl)
+                await self._rows.update_if(session_id, record, session.version)
+        return entry.value
+
+    def _entry_in(self, record: SessionRecord) -> Entry:
         try:
-            return Entry.of_state(self.namespace, record.state), record.ttl
+            return Entry.of_state(self.namespace, record.state)
         except DeserializationError as error:
             cause = error
         raise for_operation(LoadError, cause)

@@ -1,4 +1,4 @@
-"""What is said of a database and of an error, as the conventions name it.
+"""The attributes of a database and of an error, as the semantic conventions name them.
 
 https://opentelemetry.io/docs/specs/semconv/db/: version 1.44.0.
 """
@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from sqlalchemy.exc import DBAPIError
+
 from sessionstore_sql.errors import (
+    ConflictError,
     DatabaseError,
     DeserializationError,
     DuplicateIdError,
     SerializationError,
     UnknownIdError,
 )
-from sessionstore_sql.failures import driver_error_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from collections.abc import Callable
 
-    from sessionstore_sql.dialects import Dialect
+    from sqlalchemy import URL
+
+    from sessionstore_sql.telemetry import StoreDescription
 
 Attributes: TypeAlias = "dict[str, str | int]"
 
@@ -33,22 +36,32 @@ SYSTEM = "db.system.name"
 ERROR_TYPE = "error.type"
 ADDRESS = "server.address"
 PORT = "server.port"
+SIGN_IN_KIND = "sessionstore_sql.signed_in.kind"
 
-_CAUSES = (DuplicateIdError, UnknownIdError, SerializationError, DeserializationError)
+_CAUSES = (
+    DuplicateIdError,
+    UnknownIdError,
+    ConflictError,
+    SerializationError,
+    DeserializationError,
+)
 
 
-def attributes_of(engine: AsyncEngine, dialect: Dialect, table: str) -> Attributes:
-    """Return what is the same for everything that a store does.
+def attributes_of(url: URL, description: StoreDescription) -> Attributes:
+    """Return the attributes that are the same for everything that a store does.
 
-    It is what the URL says: nothing is asked of the database.
+    They are taken from the URL. The database is not asked.
     """
-    return {SYSTEM: engine.dialect.name, COLLECTION: table, **_place(engine.url, dialect)}
+    place = _place(url, description.namespace)
+    return {SYSTEM: description.system, COLLECTION: description.table, **place}
 
 
-def error_attributes(error: BaseException, dialect: Dialect) -> Attributes:
-    """Return what class of error it is.
+def error_attributes(
+    error: BaseException, status_code: Callable[[BaseException], str | None]
+) -> Attributes:
+    """Return the attributes of an error: codes and names of classes.
 
-    Codes and names of classes, never a text: those of drivers quote rows and bound values.
+    The text is never among them: texts of drivers quote rows and bound values.
     """
     for cause in _CAUSES:
         if isinstance(error, cause):
@@ -57,30 +70,38 @@ def error_attributes(error: BaseException, dialect: Dialect) -> Attributes:
         if error.__cause__ is None:
             return {ERROR_TYPE: DatabaseError.__name__}
         error = error.__cause__
-    error = driver_error_of(error)
-    code = dialect.status_code(error)
+    if isinstance(error, DBAPIError):
+        error = error.orig or error
+    code = status_code(error)
     if code is not None:
         return {ERROR_TYPE: code, STATUS_CODE: code}
     return {ERROR_TYPE: _canonical_name(type(error))}
 
 
-def _place(url: URL, dialect: Dialect) -> Attributes:
+def _place(url: URL, namespace: str | None) -> Attributes:
     named: dict[str, str | int | None] = {
-        NAMESPACE: dialect.namespace(url),
+        NAMESPACE: namespace,
         ADDRESS: url.host or _address_in_query(url),
         PORT: url.port,
     }
-    # An @ that should have been written as %40 puts a part of the password into the host's place,
-    # or the database's.
+    # If an @ in the password was not written as %40, a part of the password is read as the host or
+    # as the database.
     if any("@" in str(value) for value in named.values()):
         return {}
     return {name: value for name, value in named.items() if value is not None}
 
 
 def _address_in_query(url: URL) -> str | None:
-    """Return the hosts, where there are several, or a socket's path."""
+    """Return the hosts, if the query names several, or the path of a socket."""
     query = url.normalized_query
-    return ",".join(query.get("host", ()) or query.get("unix_socket", ())) or None
+    hosts = [host for each in query.get("host", ()) for host in each.split(",")]
+    ports = [port for each in query.get("port", ()) for port in each.split(",")]
+    if len(hosts) == len(ports):
+        hosts = [
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            for host, port in zip(hosts, ports, strict=True)
+        ]
+    return ",".join(hosts or query.get("unix_socket", ())) or None
 
 
 def _canonical_name(kind: type[BaseException]) -> str:

@@ -1,9 +1,9 @@
-"""How the connection pools are used, told when somebody asks, and none kept alive for it."""
+"""Metrics of connection pools. They are read on demand, and keep no engine alive."""
 
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakKeyDictionary
 
 from opentelemetry import metrics
@@ -13,7 +13,7 @@ from sqlalchemy.pool import QueuePool
 from sessionstore_sql.otel.attributes import ADDRESS, NAMESPACE, PORT, SYSTEM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider
     from sqlalchemy import Engine
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 _POOL = "db.client.connection.pool.name"
 _STATE = "db.client.connection.state"
 
+PoolLimit: TypeAlias = "Callable[[QueuePool], int | None]"
+
 _of_providers: WeakKeyDictionary[object, Pools] = WeakKeyDictionary()
 
 
 class _Global:
-    """The provider that is the global one, whichever that becomes."""
+    """Stands for the global provider, which may be set later."""
 
 
 _GLOBAL = _Global()
@@ -36,7 +38,8 @@ _GLOBAL = _Global()
 def pools_of(provider: MeterProvider | None, meter: Meter) -> Pools:
     """Return the pools that ``provider`` measures.
 
-    Once for each: a meter asks none but the first who makes an instrument of a name.
+    There is one object for each provider: of several instruments with one name, a meter reads
+    only the first.
     """
     is_global = provider is None or provider is metrics.get_meter_provider()
     key = _GLOBAL if is_global else provider
@@ -49,17 +52,17 @@ def pools_of(provider: MeterProvider | None, meter: Meter) -> Pools:
 
 
 class Pools:
-    """The pools of engines, each counted once however many stores share it."""
+    """The pools of engines. Each is counted once, however many stores share it."""
 
     def __init__(self) -> None:
-        self._names: WeakKeyDictionary[Engine, str] = WeakKeyDictionary()
-        # Whoever reads the metrics may have a thread of its own.
+        self._pools: WeakKeyDictionary[Engine, tuple[str, PoolLimit]] = WeakKeyDictionary()
+        # Metrics may be read in a thread of their own.
         self._lock = Lock()
 
-    def add(self, engine: Engine, attributes: Attributes) -> None:
-        """Count the connections of an engine, for as long as somebody else needs it."""
+    def add(self, engine: Engine, attributes: Attributes, limit: PoolLimit) -> None:
+        """Count the connections of an engine for as long as the engine is in use."""
         with self._lock:
-            self._names[engine] = _name_of(attributes)
+            self._pools[engine] = (_name_of(attributes), limit)
 
     def measure_with(self, meter: Meter) -> None:
         """Make the instruments."""
@@ -67,18 +70,18 @@ class Pools:
             "db.client.connection.count",
             [self._count],
             unit="{connection}",
-            description="The connections that are in the state that the attribute says.",
+            description="The number of connections in the state that the attribute names.",
         )
         meter.create_observable_up_down_counter(
             "db.client.connection.max",
             [self._largest],
             unit="{connection}",
-            description="The most connections that are open at once.",
+            description="The maximum number of open connections.",
         )
 
     def _count(self, _options: CallbackOptions) -> Iterator[Observation]:
         counts: dict[tuple[str, str], int] = {}
-        for name, pool in self._open():
+        for name, pool, _limit in self._open():
             for state, count in (("used", pool.checkedout()), ("idle", pool.checkedin())):
                 counts[name, state] = counts.get((name, state), 0) + count
         for (name, state), count in counts.items():
@@ -87,25 +90,24 @@ class Pools:
     def _largest(self, _options: CallbackOptions) -> Iterator[Observation]:
         sums: dict[str, int] = {}
         unbounded: set[str] = set()
-        for name, pool in self._open():
-            # SQLAlchemy has no public way to ask.
-            overflow = pool._max_overflow  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-            if overflow < 0:
+        for name, pool, limit in self._open():
+            most = limit(pool)
+            if most is None:
                 unbounded.add(name)
-            sums[name] = sums.get(name, 0) + pool.size() + overflow
+            sums[name] = sums.get(name, 0) + (most or 0)
         for name in sums.keys() - unbounded:
             yield Observation(sums[name], {_POOL: name})
 
-    def _open(self) -> Iterator[tuple[str, QueuePool]]:
+    def _open(self) -> Iterator[tuple[str, QueuePool, PoolLimit]]:
         with self._lock:
-            names = list(self._names.items())
-        for engine, name in names:
+            pools = list(self._pools.items())
+        for engine, (name, limit) in pools:
             if isinstance(engine.pool, QueuePool):
-                yield name, engine.pool
+                yield name, engine.pool, limit
 
 
 def _name_of(attributes: Attributes) -> str:
-    """Return ``address:port/namespace``, or what there is of it."""
+    """Return ``address:port/namespace``, or the parts of it that are known."""
     place = ":".join(str(attributes[each]) for each in (ADDRESS, PORT) if each in attributes)
     parts = [each for each in (place, attributes.get(NAMESPACE)) if each]
     return "/".join(map(str, parts or [attributes[SYSTEM]]))

@@ -1,4 +1,4 @@
-"""What is under way: an operation, or a batch, with its span."""
+"""The work in progress: an operation or a batch, and its span."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Link, SpanKind, StatusCode, set_span_in_context
 
-from sessionstore_sql.errors import DatabaseError
+from sessionstore_sql.errors import ConflictError, DatabaseError
 from sessionstore_sql.otel.attributes import BATCH_SIZE, COLLECTION, OPERATION, error_attributes
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, Tracer
 
-    from sessionstore_sql.dialects import Dialect
     from sessionstore_sql.otel.attributes import Attributes
     from sessionstore_sql.otel.instruments import Instruments
     from sessionstore_sql.telemetry import Result
@@ -28,15 +27,15 @@ if TYPE_CHECKING:
 OUTCOME_UNKNOWN = "sessionstore_sql.outcome_unknown"
 RETRIES = "sessionstore_sql.retries"
 
-_NOBODYS = Context()
-"""A batch answers many callers: it is a part of nobody's trace, and has a link to each."""
+_NO_PARENT = Context()
+"""A batch answers many callers, so it belongs to no caller's trace and has a link to each."""
 
-_under_way: ContextVar[UnderWay | None] = ContextVar("sessionstore_sql.otel", default=None)
+_current: ContextVar[Work | None] = ContextVar("sessionstore_sql.otel", default=None)
 
 
-def under_way() -> UnderWay | None:
-    """Return what this task is doing."""
-    return _under_way.get()
+def current_work() -> Work | None:
+    """Return the operation or the batch that the current task is doing."""
+    return _current.get()
 
 
 class Signals(NamedTuple):
@@ -47,21 +46,25 @@ class Signals(NamedTuple):
 
 
 class Subject:
-    """One of the operations of one store, or the batches of one."""
+    """What spans are about: one operation of one store, or the batches of one operation."""
 
-    __slots__ = ("attributes", "dialect", "name", "signals")
+    __slots__ = ("attributes", "name", "signals", "status_code")
 
     def __init__(
-        self, signals: Signals, dialect: Dialect, of_store: Attributes, operation: str
+        self,
+        signals: Signals,
+        status_code: Callable[[BaseException], str | None],
+        of_store: Attributes,
+        operation: str,
     ) -> None:
         self.signals = signals
-        self.dialect = dialect
+        self.status_code = status_code
         self.attributes: Attributes = {**of_store, OPERATION: operation}
         self.name = f"{operation} {of_store[COLLECTION]}"
 
 
-class UnderWay:
-    """What is done, from ``begin`` to ``end``. What it does meanwhile belongs to its span."""
+class Work:
+    """Work from ``begin`` to ``end``. Everything it does in between belongs to its span."""
 
     __slots__ = ("_began", "_inside", "_started", "retries", "span", "subject")
 
@@ -74,7 +77,7 @@ class UnderWay:
     def begin(self, context: Context | None, attributes: Attributes, links: Sequence[Link]) -> None:
         """Start the span: a child of the one in ``context``, or of the current one."""
         subject = self.subject
-        # The length of a span is measured by the clock that nobody sets.
+        # The duration is measured by a clock that cannot be set.
         self._started, self._began = time_ns(), perf_counter_ns()
         self.span = subject.signals.tracer.start_span(
             subject.name, context, SpanKind.CLIENT, attributes, links, self._started
@@ -83,7 +86,7 @@ class UnderWay:
         self._inside.__enter__()
 
     def end(self, error: BaseException | None, nanoseconds: int, outcome: Attributes) -> None:
-        """End the span, with the name of what went wrong, and not with its text."""
+        """End the span. An error is recorded by its name, and not with its text."""
         span = self.span
         if span.is_recording():
             if error is not None:
@@ -101,7 +104,7 @@ class UnderWay:
         return perf_counter_ns() - self._began
 
 
-class Operation(UnderWay):
+class Operation(Work):
     """An operation, in its caller's task."""
 
     __slots__ = ()
@@ -117,21 +120,23 @@ class Operation(UnderWay):
         _traceback: TracebackType | None,
     ) -> None:
         took, subject = self.took(), self.subject
-        outcome = {} if error is None else error_attributes(error, subject.dialect)
-        # While the span is current, so that a backend can lead from the one to the other.
+        outcome = {} if error is None else error_attributes(error, subject.status_code)
+        # The span is still current, so that a backend can link the measurement to it.
         subject.signals.instruments.duration.record(
             took / 1e9, {**subject.attributes, **outcome} if outcome else subject.attributes
         )
+        if isinstance(error, ConflictError):
+            subject.signals.instruments.conflicts.add(1, subject.attributes)
         self.end(error, took, outcome)
 
     async def resume(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """Make a call as a part of this operation, in another task."""
+        """Run ``call``, in another task, as part of this operation."""
         with _Inside(self):
             return await call()
 
 
-class Batch(UnderWay):
-    """A batch, in a task of the lane's."""
+class Batch(Work):
+    """A batch, in a task of its queue."""
 
     __slots__ = ("_origins",)
 
@@ -146,7 +151,7 @@ class Batch(UnderWay):
         subject = self.subject
         subject.signals.instruments.batch_size.record(size, subject.attributes)
         links = [Link(context) for context in contexts if context.is_valid]
-        self.begin(_NOBODYS, {**subject.attributes, BATCH_SIZE: size}, links)
+        self.begin(_NO_PARENT, {**subject.attributes, BATCH_SIZE: size}, links)
         if self.span.is_recording():
             batch = self.span.get_span_context()
             for span in spans:
@@ -160,24 +165,24 @@ class Batch(UnderWay):
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        outcome = {} if error is None else error_attributes(error, self.subject.dialect)
+        outcome = {} if error is None else error_attributes(error, self.subject.status_code)
         self.end(error, self.took(), outcome)
 
 
 class _Inside:
-    """Has what is done inside belong to what is under way."""
+    """Makes everything inside of it part of some work."""
 
-    __slots__ = ("_span_token", "_token", "_what")
+    __slots__ = ("_span_token", "_token", "_work")
 
-    def __init__(self, what: UnderWay) -> None:
-        self._what = what
+    def __init__(self, work: Work) -> None:
+        self._work = work
         self._span_token: Token[Context] | None = None
 
     def __enter__(self) -> None:
-        self._token = _under_way.set(self._what)
-        # Without an SDK there is none, and nobody to tell.
-        if self._what.span.get_span_context().is_valid:
-            self._span_token = attach(set_span_in_context(self._what.span))
+        self._token = _current.set(self._work)
+        # Without an SDK there is no span.
+        if self._work.span.get_span_context().is_valid:
+            self._span_token = attach(set_span_in_context(self._work.span))
 
     def __exit__(
         self,
@@ -186,9 +191,9 @@ class _Inside:
         _traceback: TracebackType | None,
     ) -> None:
         if kind is GeneratorExit:
-            # A coroutine that nobody awaits any more is closed wherever that is noticed, where
-            # there is nothing to restore.
+            # A coroutine that is garbage-collected is closed in some other context, in which there
+            # is nothing to restore.
             return
         if self._span_token is not None:
             detach(self._span_token)
-        _under_way.reset(self._token)
+        _current.reset(self._token)

@@ -1,4 +1,4 @@
-"""``OpenTelemetry``: what an application gives its stores."""
+"""``OpenTelemetry``: what an application passes to its stores."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from opentelemetry import metrics, trace
 
 from sessionstore_sql.otel.attributes import attributes_of
 from sessionstore_sql.otel.instruments import Instruments
+from sessionstore_sql.otel.observing import StoreObserver
 from sessionstore_sql.otel.pools import pools_of
 from sessionstore_sql.otel.spans import Signals
-from sessionstore_sql.otel.watching import StoreWatch
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from sessionstore_sql.dialects import Dialect
+    from sessionstore_sql.telemetry import StoreDescription
 
 SCOPE = "sessionstore_sql"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
-"""The semantic conventions that are followed."""
+"""The version of the semantic conventions that the names follow."""
 
 
 class OpenTelemetry:
-    """Has OpenTelemetry watch session stores: ``SQLSessionStore(url, telemetry=OpenTelemetry())``.
+    """Records spans and metrics of stores: ``SQLSessionStore(url, telemetry=OpenTelemetry())``.
 
-    Each operation is a span, a child of whatever span is current where it is called, and so is
-    each batch, with links to the operations it answers. Nothing of a session is in any of them,
-    nor in the metrics: no id, no digest, no state; and no password, query or text of an error.
+    Each operation is a span, a child of the span that is current where it is called. Each batch
+    is a span too, with links to the operations it answers. Neither spans nor metrics contain a
+    session id, its digest or a state, nor a password, a URL's query or the text of an error.
 
-    One may watch many stores. Without an SDK it records nothing, and costs some microseconds an
-    operation.
+    One object may serve many stores. Without an SDK it records nothing, and costs a few
+    microseconds per operation.
 
     Args:
-        tracer_provider: Makes the spans; ``None`` for the global one, set now or later.
-        meter_provider: Takes the measurements; likewise.
+        tracer_provider: Makes the spans. ``None`` for the global one, whether it is set yet or not.
+        meter_provider: Takes the measurements. ``None`` likewise.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class OpenTelemetry:
         )
         self._pools = pools_of(meter_provider, meter)
 
-    def observer(self, engine: AsyncEngine, dialect: Dialect, table: str) -> StoreWatch:
-        """Return who watches one store; ``SQLSessionStore`` asks."""
-        attributes = attributes_of(engine, dialect, table)
-        self._pools.add(engine.sync_engine, attributes)
-        return StoreWatch(self._signals, dialect, attributes)
+    def observer(self, engine: AsyncEngine, description: StoreDescription) -> StoreObserver:
+        """Return the observer of one store. ``SQLSessionStore`` calls this."""
+        attributes = attributes_of(engine.url, description)
+        self._pools.add(engine.sync_engine, attributes, description.pool_limit)
+        return StoreObserver(self._signals, description, attributes)

@@ -1,4 +1,4 @@
-"""Many callers at once: invariants, never timing."""
+"""Concurrent calls: the tests assert invariants, never timing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from sessionstore_sql import SessionStorageBackend
 
-RIVALS = 12
+CALLS = 12
 ROUNDS = 5
 
 
 async def outcomes(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Make the calls at once; return each result, or its error if it is one a rival explains."""
+    """Make concurrent calls. Return each result, or the error that another call explains."""
     results = await asyncio.gather(*calls, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException) and not isinstance(
@@ -30,130 +30,130 @@ async def outcomes(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
 
 
 def winners(results: list[Any]) -> list[int]:
-    """Return which of the calls succeeded."""
+    """Return the indexes of the calls that succeeded."""
     return [index for index, result in enumerate(results) if not isinstance(result, Exception)]
 
 
 class ConcurrencyContract(BackendTests):
-    """Races, and what must hold after them."""
+    """Concurrent calls of the operations, and what must hold afterwards."""
 
     async def test_one_of_many_creates_wins(self, backend: SessionStorageBackend) -> None:
-        """The others are told of the duplicate, and the winner's state is what is stored."""
+        """The other calls report a duplicate, and the state of the winner is stored."""
         for _ in range(ROUNDS):
             session_id = SessionId.generate()
             results = await outcomes(
-                backend.create(session_id, record(rival=rival)) for rival in range(RIVALS)
+                backend.create(session_id, record(number=number)) for number in range(CALLS)
             )
             (winner,) = winners(results)
             assert all(
                 isinstance(result, DuplicateIdError)
-                for rival, result in enumerate(results)
-                if rival != winner
+                for number, result in enumerate(results)
+                if number != winner
             )
             loaded = await backend.load(session_id)
             assert loaded is not None
-            assert loaded.state == {"rival": winner}
+            assert loaded.state == {"number": winner}
 
     async def test_one_of_many_creates_replaces_an_expired_session(
         self, backend: SessionStorageBackend
     ) -> None:
-        """An expired row is replaced once."""
+        """One of several concurrent calls replaces the expired session."""
         for _ in range(ROUNDS):
             session_id = SessionId.generate()
             await backend.create(session_id, record(AT_ONCE))
             results = await outcomes(
-                backend.create(session_id, record(rival=rival)) for rival in range(RIVALS)
+                backend.create(session_id, record(number=number)) for number in range(CALLS)
             )
             (winner,) = winners(results)
             loaded = await backend.load(session_id)
             assert loaded is not None
-            assert loaded.state == {"rival": winner}
+            assert loaded.state == {"number": winner}
 
     async def test_one_of_many_rotations_from_one_id_wins(
         self, backend: SessionStorageBackend
     ) -> None:
-        """One new id is live; the losers find the old one unknown."""
+        """One new id is live, and the other calls find the old id unknown."""
         for _ in range(ROUNDS):
             old_id = SessionId.generate()
-            new_ids = [SessionId.generate() for _ in range(RIVALS)]
+            new_ids = [SessionId.generate() for _ in range(CALLS)]
             await backend.create(old_id, record(kept=True))
             results = await outcomes(backend.change_id(old_id, new_id) for new_id in new_ids)
             (winner,) = winners(results)
             assert await backend.load(old_id) is None
-            for rival, new_id in enumerate(new_ids):
+            for number, new_id in enumerate(new_ids):
                 loaded = await backend.load(new_id)
-                assert (loaded is not None) == (rival == winner)
-                assert rival == winner or isinstance(results[rival], UnknownIdError)
+                assert (loaded is not None) == (number == winner)
+                assert number == winner or isinstance(results[number], UnknownIdError)
 
     async def test_one_of_many_rotations_onto_one_id_wins(
         self, backend: SessionStorageBackend
     ) -> None:
-        """Free or held by an expired session, the id is taken once; the losers stay as they are."""
+        """The new id is taken once, free or expired. The other sessions do not change."""
         for target_exists in (False, True) * ROUNDS:
             new_id = SessionId.generate()
-            old_ids = [SessionId.generate() for _ in range(RIVALS)]
-            for rival, old_id in enumerate(old_ids):
-                await backend.create(old_id, record(rival=rival))
+            old_ids = [SessionId.generate() for _ in range(CALLS)]
+            for number, old_id in enumerate(old_ids):
+                await backend.create(old_id, record(number=number))
             if target_exists:
                 await backend.create(new_id, record(AT_ONCE))
             results = await outcomes(backend.change_id(old_id, new_id) for old_id in old_ids)
             (winner,) = winners(results)
             loaded = await backend.load(new_id)
             assert loaded is not None
-            assert loaded.state == {"rival": winner}
-            for rival, old_id in enumerate(old_ids):
-                assert (await backend.load(old_id) is None) == (rival == winner)
-                assert rival == winner or isinstance(results[rival], DuplicateIdError)
+            assert loaded.state == {"number": winner}
+            for number, old_id in enumerate(old_ids):
+                assert (await backend.load(old_id) is None) == (number == winner)
+                assert number == winner or isinstance(results[number], DuplicateIdError)
 
     async def test_one_of_many_deletes_wins(self, backend: SessionStorageBackend) -> None:
         """A session is deleted once."""
         for _ in range(ROUNDS):
             session_id = SessionId.generate()
             await backend.create(session_id, record())
-            results = await outcomes(backend.delete(session_id) for _ in range(RIVALS))
+            results = await outcomes(backend.delete(session_id) for _ in range(CALLS))
             assert len(winners(results)) == 1
             assert await backend.load(session_id) is None
 
     async def test_a_late_update_never_revives(self, backend: SessionStorageBackend) -> None:
-        """Whatever the order of updates and a logout, the session is gone after both."""
+        """After concurrent updates and a delete, the session is gone."""
         for _ in range(ROUNDS):
             session_id = SessionId.generate()
             await backend.create(session_id, record())
             calls: list[Coroutine[Any, Any, None]] = [
-                backend.update(session_id, record(late=number)) for number in range(RIVALS)
+                backend.update(session_id, record(late=number)) for number in range(CALLS)
             ]
-            calls += [backend.update_ttl(session_id, HOUR) for _ in range(RIVALS)]
-            calls.insert(RIVALS // 2, backend.delete(session_id))
+            calls += [backend.update_ttl(session_id, HOUR) for _ in range(CALLS)]
+            calls.insert(CALLS // 2, backend.delete(session_id))
             await outcomes(calls)
             assert await backend.load(session_id) is None
 
     async def test_updates_and_rotations_keep_one_session(
         self, backend: SessionStorageBackend
     ) -> None:
-        """Updates under the old id land before the rotation or fail; there is one session after."""
+        """Updates come before the rotation or fail, and one session is left."""
         for _ in range(ROUNDS):
             old_id, new_id = SessionId.generate(), SessionId.generate()
             await backend.create(old_id, record(number=-1))
             calls: list[Coroutine[Any, Any, None]] = [
-                backend.update(old_id, record(number=number)) for number in range(RIVALS)
+                backend.update(old_id, record(number=number)) for number in range(CALLS)
             ]
-            calls.insert(RIVALS // 2, backend.change_id(old_id, new_id))
+            calls.insert(CALLS // 2, backend.change_id(old_id, new_id))
             results = await outcomes(calls)
-            assert not isinstance(results[RIVALS // 2], Exception)
+            assert not isinstance(results[CALLS // 2], Exception)
             assert await backend.load(old_id) is None
             loaded = await backend.load(new_id)
             assert loaded is not None
-            landed = [n for n in winners(results) if n != RIVALS // 2]
-            numbers = {n - (n > RIVALS // 2) for n in landed} or {-1}
+            landed = [n for n in winners(results) if n != CALLS // 2]
+            numbers = {n - (n > CALLS // 2) for n in landed} or {-1}
             assert loaded.state["number"] in numbers
 
     async def test_a_purge_never_removes_an_extended_session(
         self, backend: SessionStorageBackend
     ) -> None:
-        """A session whose extension succeeded is live, however close the purge was."""
+        """If the extension succeeded, the session is live."""
         soon = timedelta(milliseconds=20)
         for _ in range(ROUNDS):
-            ids = [SessionId.generate() for _ in range(RIVALS * 2)]
+            ids = [SessionId.generate() for _ in range(CALLS * 2)]
             await asyncio.gather(*(backend.create(each, record(soon)) for each in ids))
             calls: list[Coroutine[Any, Any, Any]] = []
             for session_id in ids:
@@ -166,7 +166,7 @@ class ConcurrencyContract(BackendTests):
     async def test_purges_at_once_count_each_session_once(
         self, backend: SessionStorageBackend
     ) -> None:
-        """The counts of all add up to what there was, and nothing is left."""
+        """The counts of concurrent purges add up to the number of expired sessions."""
         await backend.delete_expired()
         expired = 60
         live = SessionId.generate()
@@ -189,7 +189,7 @@ class ConcurrencyContract(BackendTests):
     async def test_a_cancelled_call_leaves_the_backend_usable(
         self, backend: SessionStorageBackend
     ) -> None:
-        """Cancelled before, during or after its statement: other sessions never notice."""
+        """A call is cancelled at different moments, and other sessions are not affected."""
         kept = SessionId.generate()
         await backend.create(kept, record(kept=True))
         for steps in range(30):

@@ -1,4 +1,4 @@
-"""What the parts of the contract share."""
+"""Helpers that the parts of the contract share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from sessionstore_sql import (
     ChangeIdError,
+    ConflictError,
     CreateError,
     DatabaseError,
     DeleteError,
@@ -17,11 +18,18 @@ from sessionstore_sql import (
     DeserializationError,
     DuplicateIdError,
     LoadError,
+    LoadSessionError,
+    ReplaceError,
+    RevokeError,
     SerializationError,
     SessionRecord,
+    SessionsOfError,
     SessionStoreError,
+    SignInError,
+    SignOutError,
     UnknownIdError,
     UpdateError,
+    UpdateIfError,
     UpdateTtlError,
 )
 
@@ -41,10 +49,18 @@ OPERATIONS = (
     DeleteError,
     ChangeIdError,
     DeleteExpiredError,
+    SignInError,
+    LoadSessionError,
+    SessionsOfError,
+    RevokeError,
+    SignOutError,
+    ReplaceError,
+    UpdateIfError,
 )
 CAUSES = (
     DuplicateIdError,
     UnknownIdError,
+    ConflictError,
     SerializationError,
     DeserializationError,
     DatabaseError,
@@ -52,18 +68,18 @@ CAUSES = (
 
 
 class BackendTests:
-    """A test class that is given a ``backend``."""
+    """The base class of the contract: it expects a fixture ``backend``."""
 
     pytestmark = pytest.mark.anyio
 
     @pytest.fixture
     def anyio_backend(self) -> str:
-        """asyncio; override it for a backend that runs under trio."""
+        """The event loop. Override it for a backend that runs on trio."""
         return "asyncio"
 
     @pytest.fixture
     def backend(self) -> SessionStorageBackend:
-        """The backend under test: to be given by whoever inherits."""
+        """The backend to test. A subclass overrides this fixture."""
         raise NotImplementedError("override the fixture `backend`")
 
 

@@ -9,14 +9,13 @@ from datetime import timedelta
 from http.cookies import SimpleCookie
 from typing import Any
 
-import aiohttp_session
 import pytest
 from aiohttp import DummyCookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp_session import get_session, new_session
 
 from sessionstore_sql import SessionId, SessionStorageBackend
-from sessionstore_sql.aiohttp import SQLStorage, invalidate, rotate
+from sessionstore_sql.aiohttp import SQLStorage, invalidate, rotate, setup
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,14 +47,14 @@ async def add(request: web.Request) -> web.Response:
 
 
 async def login(request: web.Request) -> web.Response:
-    """Let somebody be logged in from now on."""
+    """Log the user in."""
     await rotate(request)
     (await get_session(request))["user"] = request.query["user"]
     return web.Response()
 
 
 async def login_anew(request: web.Request) -> web.Response:
-    """Let somebody be logged in from now on, as aiohttp-session's own users do."""
+    """Log the user in with aiohttp-session's ``new_session``."""
     (await new_session(request))["user"] = request.query["user"]
     return web.Response()
 
@@ -67,13 +66,13 @@ async def renew(request: web.Request) -> web.Response:
 
 
 async def logout(request: web.Request) -> web.Response:
-    """Let nobody be logged in any more."""
+    """Log the user out."""
     await invalidate(request)
     return web.Response()
 
 
 async def switch(request: web.Request) -> web.Response:
-    """Log out, and leave a message for who comes next."""
+    """Log out, and store a message in a new session."""
     session = await get_session(request)
     session.invalidate()
     session["message"] = "you are logged out"
@@ -96,11 +95,16 @@ HANDLERS: tuple[Handler, ...] = (
 )
 
 
-def application(store: SessionStorageBackend, *more: Handler, **options: Any) -> web.Application:
+def application(
+    store: SessionStorageBackend,
+    *more: Handler,
+    install: Callable[[web.Application, SQLStorage], None] = setup,
+    **options: Any,
+) -> web.Application:
     """Return an application with the handlers above and ``more``, each at its name."""
     app = web.Application()
-    storage = SQLStorage(store, **{"max_age": int(TTL.total_seconds())} | options)
-    aiohttp_session.setup(app, storage)
+    storage = SQLStorage(store, **{"max_age": TTL} | options)
+    install(app, storage)
     for handler in (*HANDLERS, *more):
         app.router.add_get(f"/{handler.__name__}", handler)  # type: ignore[attr-defined]
     return app
@@ -131,14 +135,18 @@ class Browser:
 
     async def get(self, path: str) -> Answer:
         """Visit a page."""
-        headers = {} if self.id is None else {"Cookie": f"{COOKIE}={self.id}"}
-        async with self.client.get(path, headers=headers) as response:
+        async with self.client.get(path, headers=self.headers) as response:
             is_json = response.content_type == "application/json"
             body = await response.json() if is_json else None
             answer = Answer(response.status, response.headers, body)
         if answer.set_cookie is not None:
             self.id = SimpleCookie(answer.set_cookie)[COOKIE].value or None
         return answer
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the next request."""
+        return {} if self.id is None else {"Cookie": f"{COOKIE}={self.id}"}
 
     @property
     def session_id(self) -> SessionId:

@@ -33,12 +33,12 @@ def states(memory: MemoryBackend) -> list[bytes]:
 async def test_an_http_exception_stores_the_session(memory: MemoryBackend) -> None:
     """What a handler did before it raised counts, as a failed login does."""
 
-    async def refuse(request: web.Request) -> web.Response:
+    async def fail(request: web.Request) -> web.Response:
         (await get_session(request))["failures"] = 1
         raise web.HTTPUnauthorized
 
-    async with browser(application(memory, refuse)) as client:
-        answer = await client.get("/refuse")
+    async with browser(application(memory, fail)) as client:
+        answer = await client.get("/fail")
 
     assert answer.status == 401
     assert answer.set_cookie is not None
@@ -46,7 +46,7 @@ async def test_an_http_exception_stores_the_session(memory: MemoryBackend) -> No
 
 
 async def test_another_exception_stores_nothing(memory: MemoryBackend) -> None:
-    """Nobody answers it, so nobody has a cookie."""
+    """A failed request gets no response and no cookie."""
 
     async def fail(request: web.Request) -> web.Response:
         (await get_session(request))["failures"] = 1
@@ -114,8 +114,8 @@ async def remove_late(request: web.Request) -> None:
 
 
 @pytest.mark.parametrize("late", [put_late, remove_late, rotate, invalidate])
-async def test_a_change_that_comes_too_late_is_refused(memory: MemoryBackend, late: Any) -> None:
-    """Where it is made: nobody believes that it was stored."""
+async def test_a_change_that_comes_too_late_is_rejected(memory: MemoryBackend, late: Any) -> None:
+    """A late change raises where it is made, because it is not stored."""
     storage = SQLStorage(memory)
     refused = []
 
@@ -232,7 +232,7 @@ async def test_the_identity_is_the_id(memory: MemoryBackend) -> None:
     assert new.new
 
 
-async def test_nobody_chooses_an_id(memory: MemoryBackend) -> None:
+async def test_an_id_cannot_be_chosen(memory: MemoryBackend) -> None:
     """Not even the application."""
     session = await SQLStorage(memory).new_session()
 
@@ -240,7 +240,7 @@ async def test_nobody_chooses_an_id(memory: MemoryBackend) -> None:
         session.set_new_identity("chosen")
 
 
-async def test_a_session_of_another_storage_is_refused(memory: MemoryBackend) -> None:
+async def test_a_session_of_another_storage_is_rejected(memory: MemoryBackend) -> None:
     """It does not know what it would have to."""
     session = Session(None, data=None, new=True)
 
@@ -302,7 +302,7 @@ async def test_a_site_without_tls_has_to_ask_for_it() -> None:
     """On a laptop, for example."""
     cookie = await cookie_with(secure=False)
 
-    assert cookie.startswith("session=")
+    assert cookie.startswith("sessionstore_id=")
     assert "Secure" not in cookie
 
 
@@ -338,7 +338,11 @@ async def test_a_sessions_own_life_is_checked(memory: MemoryBackend) -> None:
         ({"store": None}, TypeError),
         ({"store": "sqlite://"}, TypeError),
         ({"max_age": None}, TypeError),
-        ({"max_age": timedelta(hours=1)}, TypeError),
+        ({"max_age": "1h"}, TypeError),
+        ({"max_age": timedelta(0)}, ValueError),
+        ({"partitioned": True, "secure": False}, ValueError),
+        ({"subject_of": "user"}, TypeError),
+        ({"exclude": 1}, TypeError),
         ({"max_age": True}, TypeError),
         ({"max_age": 0}, ValueError),
         ({"max_age": 10**12}, ValueError),
@@ -350,7 +354,9 @@ async def test_a_sessions_own_life_is_checked(memory: MemoryBackend) -> None:
     ],
     ids=str,
 )
-def test_what_cannot_work_is_refused(options: dict[str, Any], error: type[Exception]) -> None:
+def test_options_that_cannot_work_are_rejected(
+    options: dict[str, Any], error: type[Exception]
+) -> None:
     """When the storage is made, and not when the first browser drops the cookie."""
     with pytest.raises(error):
         SQLStorage(**{"store": MemoryBackend()} | options)

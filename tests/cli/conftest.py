@@ -1,4 +1,4 @@
-"""Fixtures of the command's tests."""
+"""Fixtures for the tests of the command."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from tests.cli.running import Command
 
 @pytest.fixture(autouse=True)
 def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever runs the tests may have a database of their own."""
+    """Unset the variables that the command reads."""
     monkeypatch.delenv("SESSIONSTORE_URL", raising=False)
+    monkeypatch.delenv("SESSIONSTORE_URL_FILE", raising=False)
     monkeypatch.delenv("COLUMNS", raising=False)
 
 
 @pytest.fixture
 def table(url: URL, capsys: pytest.CaptureFixture[str]) -> Iterator[str]:
-    """The name of a table that nobody has made, on every database; dropped in the end."""
+    """The name of a table that does not exist yet, on every database. Dropped afterwards."""
     name = f"cli_{secrets.token_hex(4)}"
     yield name
     command = Command(url, name, capsys)
@@ -30,7 +31,7 @@ def table(url: URL, capsys: pytest.CaptureFixture[str]) -> Iterator[str]:
 
 @pytest.fixture
 def command(url: URL, table: str, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The command on a table that nobody has made yet, on every database."""
+    """The command on a table that does not exist yet, on every database."""
     return Command(url, table, capsys)
 
 
@@ -43,6 +44,6 @@ def made(command: Command) -> Command:
 
 @pytest.fixture
 def local(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The command on a database of SQLite's that isn't there yet, for what is the same on all."""
+    """The command on a SQLite file that does not exist yet, for what all databases share."""
     url = make_url(f"sqlite+aiosqlite:///{tmp_path / 'sessions.db'}")
     return Command(url, "sessionstore_sessions", capsys)

@@ -1,4 +1,4 @@
-"""Running the command: in this process where that is honest, and as a process of its own."""
+"""Runs the command, in this process or as a process of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from sessionstore_sql.command_line.application import run
+from sessionstore_sql.cli.application import run
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-W", "error", "-m", "sessionstore_sql"]
@@ -23,7 +23,7 @@ COMMAND = [sys.executable, "-W", "error", "-m", "sessionstore_sql"]
 
 @dataclass(frozen=True)
 class Ended:
-    """What the command left behind."""
+    """The exit code and the output of the command."""
 
     code: int
     out: str
@@ -31,7 +31,7 @@ class Ended:
 
 
 class Command:
-    """The command, on one table of one database, in this process."""
+    """The command on one table of one database, run in this process."""
 
     def __init__(self, url: URL, table: str, capsys: pytest.CaptureFixture[str]) -> None:
         self.url = url
@@ -40,22 +40,22 @@ class Command:
 
     @property
     def place(self) -> list[str]:
-        """The options for the table."""
+        """The options for the database and the table."""
         return ["--url", shown(self.url), "--table", self.table]
 
     def __call__(self, name: str, *arguments: str) -> Ended:
-        """Run a sub-command on the table."""
+        """Run a subcommand on the table."""
         return self.run(name, *self.place, *arguments)
 
     def run(self, *arguments: str) -> Ended:
-        """Run the command with these arguments and no others."""
+        """Run the command with exactly these arguments."""
         self._capsys.readouterr()
         code = run(arguments)
         out, err = self._capsys.readouterr()
         return Ended(code, out, err)
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start a sub-command on the table as a process of its own."""
+        """Start a subcommand on the table as a process of its own."""
         return subprocess.Popen(
             [*COMMAND, name, *self.place, *arguments],
             cwd=ROOT,
@@ -67,7 +67,7 @@ class Command:
         )
 
     def on_database(self, work: Callable[[AsyncEngine], Awaitable[object]]) -> object:
-        """Do something to the database by hand."""
+        """Run work on an engine for the database."""
 
         async def do() -> object:
             engine = create_async_engine(self.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
@@ -79,7 +79,7 @@ class Command:
         return asyncio.run(do())
 
     def execute(self, *statements: str) -> None:
-        """Run statements as they are."""
+        """Run statements on the database."""
 
         async def do(engine: AsyncEngine) -> None:
             async with engine.connect() as connection:
@@ -90,14 +90,17 @@ class Command:
 
 
 def process(
-    *arguments: str, environment: dict[str, str] | None = None, directory: Path = ROOT
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    directory: Path = ROOT,
+    stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command as a process of its own, without our variables."""
+    """Run the command as a process of its own, without the variables of the tests."""
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=directory,
         env=clean_environment(environment),
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,
@@ -106,7 +109,7 @@ def process(
 
 
 def clean_environment(more: dict[str, str] | None = None) -> dict[str, str]:
-    """Return an environment in which nothing is set that the command looks at."""
+    """Return an environment without variables that the command reads."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -116,5 +119,5 @@ def clean_environment(more: dict[str, str] | None = None) -> dict[str, str]:
 
 
 def shown(url: URL) -> str:
-    """Return a URL with its password."""
+    """Return a URL as text, with its password."""
     return url.render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""The command on a terminal: a pty, with someone who types."""
+"""Runs the command on a pseudo-terminal and types into it."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ from tests.cli.running import COMMAND, ROOT, Ended, clean_environment
 _PATIENCE_S = 60.0
 
 
-def in_terminal(
+def in_terminal(  # noqa: PLR0913  # options, all of them by keyword
     arguments: list[str],
     *,
     columns: int = 80,
     keys: str = "",
     await_text: str = "",
+    repeat_keys: bool = False,
     environment: dict[str, str] | None = None,
 ) -> Ended:
     """Run the command on a terminal, and return everything that the terminal showed.
 
     Args:
-        arguments: Of the command.
+        arguments: The arguments of the command.
         columns: The width of the terminal.
-        keys: What is typed, once.
-        await_text: What is waited for before that.
-        environment: What is set besides the terminal's kind.
+        keys: The keys to type.
+        await_text: The output after which they are typed.
+        repeat_keys: Type them again every second until the command ends. Python loses a Ctrl-C that
+            arrives between printing a question and waiting for the answer.
+        environment: Variables to set, in addition to the type of the terminal.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
@@ -44,27 +47,29 @@ def in_terminal(
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        # The terminal's own, so that ctrl-c reaches it.
+        # In a session of the terminal, so that Ctrl-C reaches the command.
         start_new_session=True,
         preexec_fn=_take_the_terminal,  # noqa: PLW1509  # no threads here
     )
     os.close(theirs)
     seen = b""
     deadline = time.monotonic() + _PATIENCE_S
+    next_keys = 0.0
     try:
         while True:
             assert time.monotonic() < deadline, seen
             readable, _, _ = select.select([ours], [], [], 0.1)
             if readable:
                 chunk = b""
-                with contextlib.suppress(OSError):  # the last one has closed it
+                with contextlib.suppress(OSError):  # the command has closed the terminal
                     chunk = os.read(ours, 65_536)
                 if not chunk:
                     break
                 seen += chunk
-            if keys and await_text.encode() in seen:
+            if keys and await_text.encode() in seen and time.monotonic() >= next_keys:
                 os.write(ours, keys.encode())
-                keys = ""
+                next_keys = time.monotonic() + 1
+                keys = keys if repeat_keys else ""
         code = running.wait(timeout=_PATIENCE_S)
     finally:
         running.kill()
@@ -75,6 +80,5 @@ def in_terminal(
 
 def _take_the_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    # What is started in the background, as a whole run of the tests may be, ignores ctrl-c, and so
-    # does all that it starts.
+    # If the tests run in the background, they ignore SIGINT, and so would the command.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""The pages about the command agree with it, and the files for schedulers are right."""
+"""The pages about the command agree with it, and the files for schedulers work."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 import pytest
 import yaml
 
-from sessionstore_sql.command_line.application import application
-from sessionstore_sql.command_line.exit_codes import ExitCode
+from sessionstore_sql.cli.application import application
+from sessionstore_sql.cli.exit_codes import ExitCode
 from tests.cli.running import ROOT, Command, clean_environment, shown
 
-OPERATIONS = ROOT / "docs" / "operations"
-REFERENCE = (OPERATIONS / "command-line.md").read_text()
-SCHEDULING = (OPERATIONS / "scheduling.md").read_text()
-INSTALLED = "/opt/shop/venv/bin/sessionstore-sql"
+DOCS = ROOT / "docs"
+REFERENCE = (DOCS / "reference" / "command-line.md").read_text()
+SCHEDULING = (DOCS / "guides" / "scheduling.md").read_text()
+INSTALLED = "/opt/shop/bin/sessionstore-sql"
 
 
 def file_named(title: str) -> str:
-    """Return the file of this name, which the page about scheduling shows."""
+    """Return the file of this name from the page about scheduling."""
     found = re.search(
         rf'^```\w+ title="{re.escape(title)}"\n(.*?)^```$', SCHEDULING, re.MULTILINE | re.DOTALL
     )
@@ -33,27 +33,27 @@ def file_named(title: str) -> str:
 
 
 def test_every_exit_code_is_explained() -> None:
-    """With what it asks for; no more and no less than there are."""
+    """The page lists all exit codes, and no others."""
     codes = re.findall(r"^\| (\d+) \|", REFERENCE, re.MULTILINE)
 
     assert [int(code) for code in codes] == sorted(ExitCode)
 
 
 def test_every_option_is_explained() -> None:
-    """All but those that only ever explain."""
+    """The page mentions every option except --help."""
     options = {
         option
-        for command in application.commands.values()
+        for command in (application, *application.commands.values())
         for parameter in command.params
         for option in parameter.opts
         if option.startswith("--")
     }
 
-    assert {option for option in options if f"`{option}" not in REFERENCE} == set()
+    assert {each for each in options if not re.search(rf"`[^`\n]*{each}\b", REFERENCE)} == set()
 
 
 def test_every_key_of_the_json_is_explained(local: Command) -> None:
-    """Whoever reads it with a program finds each name on the page."""
+    """The page mentions every key."""
     local("upgrade")
 
     def keys(value: Any) -> set[str]:
@@ -65,14 +65,15 @@ def test_every_key_of_the_json_is_explained(local: Command) -> None:
             case _:
                 return set()
 
-    vacuum = {"dead_rows", "since_last_seconds", "hot_updates", "bloat_bytes"}
+    vacuum = {"dead_rows", "since_last_seconds", "hot_updates"}
     expected = keys(json.loads(local("stats", "--json").out)) | vacuum
     assert {key for key in expected if not re.search(rf"`(storage\.)?{key}`", REFERENCE)} == set()
 
 
-def test_the_command_completes_itself() -> None:
-    """As the page says, for bash."""
-    line = "_SESSIONSTORE_SQL_COMPLETE=bash_source"
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_command_completes_itself(shell: str) -> None:
+    """The line on the page produces a completion script for the shell."""
+    line = f"_SESSIONSTORE_SQL_COMPLETE={shell}_source"
     assert line in REFERENCE
     script = Path(sys.executable).parent / "sessionstore-sql"
 
@@ -84,12 +85,37 @@ def test_the_command_completes_itself() -> None:
         check=True,
     )
 
-    assert "_SESSIONSTORE_SQL_COMPLETE=bash_complete" in done.stdout
+    assert f"_SESSIONSTORE_SQL_COMPLETE={shell}_complete" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("sessionstore-sql st", ["stats"]),
+        ("sessionstore-sql stats --w", ["--watch"]),
+        ("sessionstore-sql --url", ["--url", "--url-file"]),
+        ("sessionstore-sql sql m", ["mysql", "mariadb"]),
+    ],
+)
+def test_commands_and_options_are_completed(words: str, completed: list[str]) -> None:
+    """As bash asks for them."""
+    script = Path(sys.executable).parent / "sessionstore-sql"
+    asked = {
+        "_SESSIONSTORE_SQL_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+
+    done = subprocess.run(
+        [str(script)], env=clean_environment(asked), capture_output=True, text=True, check=False
+    )
+
+    assert [line.partition(",")[2] for line in done.stdout.splitlines()] == completed
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
-    """Not a setting that it doesn't know, and not a value that it would ignore."""
+    """No setting is unknown, and no value is ignored."""
     service = file_named("sessionstore-purge.service")
     assert f"ExecStart={INSTALLED} " in service
     (tmp_path / "sessionstore-purge.service").write_text(service.replace(INSTALLED, sys.executable))
@@ -107,14 +133,14 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
 
 
 def command_in(text: str) -> list[str]:
-    """Return the arguments of the installed command in a line of a unit or of a crontab."""
+    """Return the arguments of the command in a unit or a crontab."""
     found = re.search(rf"{re.escape(INSTALLED)} ([^>\n]*)", text)
     assert found is not None
     return found[1].split()
 
 
 def test_the_unit_runs(local: Command) -> None:
-    """The command in it is one that there is."""
+    """The command in the unit succeeds."""
     local("upgrade")
 
     arguments = command_in(file_named("sessionstore-purge.service"))
@@ -122,29 +148,29 @@ def test_the_unit_runs(local: Command) -> None:
     assert local.run(*arguments, *local.place).code == 0
 
 
-def test_what_systemd_tries_again_is_what_may_succeed() -> None:
-    """Every other failure is left to a person, and a stop is none."""
+def test_systemd_only_repeats_what_may_succeed() -> None:
+    """It does not restart after the other exit codes, and a stop is no failure."""
     service = file_named("sessionstore-purge.service")
     prevented = re.search(r"^RestartPreventExitStatus=(.*)$", service, re.MULTILINE)
     assert prevented is not None
 
-    for_a_person = {int(code) for code in prevented[1].split()}
+    not_repeated = {int(code) for code in prevented[1].split()}
 
-    assert for_a_person == {1, 2, 3, 4}
+    assert not_repeated == {1, 2, 3, 4}
     assert f"SuccessExitStatus={ExitCode.TERMINATED:d}\n" in service
 
 
 def test_the_crontab_runs(local: Command, tmp_path: Path) -> None:
-    """As the shell would run it: with the URL from its file, and without a word if it went well."""
+    """The shell runs it with the URL from the file, and it prints nothing on success."""
     local("upgrade")
     mail, line = file_named("sessionstore-purge.cron").splitlines()
     *schedule, user, command = line.split(maxsplit=6)
     environment = tmp_path / "environment"
-    kept = file_named("environment")
+    kept = file_named("sessionstore.env")
     given = re.sub(r"'.*'", f"'{shown(local.url)}'", kept)
     environment.write_text(given)
     script = Path(sys.executable).parent / "sessionstore-sql"
-    command = command.replace("/etc/sessionstore/environment", str(environment))
+    command = command.replace("/etc/sessionstore.env", str(environment))
     command = command.replace(INSTALLED, str(script))
 
     done = subprocess.run(
@@ -159,7 +185,7 @@ def test_the_crontab_runs(local: Command, tmp_path: Path) -> None:
 
 
 def test_the_cron_job_runs(local: Command) -> None:
-    """Its command is one that there is, its container the one that the policy is about."""
+    """Its command succeeds, and its policy names the right container."""
     local("upgrade")
     job = yaml.safe_load(file_named("sessionstore-purge.yaml"))["spec"]["jobTemplate"]["spec"]
     pod = job["template"]["spec"]
@@ -174,13 +200,13 @@ def test_the_cron_job_runs(local: Command) -> None:
     assert set(on_exit["onExitCodes"]["values"]) == {1, 2, 3, 4}
     assert on_exit["action"] == "FailJob"
     assert on_disruption["action"] == "Ignore"
-    # A policy for exit codes wants pods that are not restarted in place.
+    # A policy for exit codes requires that pods are not restarted in place.
     assert pod["restartPolicy"] == "Never"
     assert container["env"][0]["name"] == "SESSIONSTORE_URL"
 
 
 def test_the_init_container_runs(local: Command) -> None:
-    """The command for a deployment is one that there is, too."""
+    """The command for a deployment succeeds."""
     (container,) = yaml.safe_load(file_named("init-container.yaml"))["initContainers"]
 
     assert container["command"][0] == "sessionstore-sql"
@@ -190,15 +216,15 @@ def test_the_init_container_runs(local: Command) -> None:
 @pytest.mark.parametrize(
     "name", ["sessionstore-purge.service", "sessionstore-purge.cron", "sessionstore-purge.yaml"]
 )
-def test_no_purge_runs_into_the_next(name: str) -> None:
-    """Each has less time than there is between two of them."""
+def test_scheduled_purges_do_not_overlap(name: str) -> None:
+    """The time limit of a purge is shorter than the interval."""
     assert re.search(r"--max-time,? 8m", file_named(name))
 
 
 @pytest.mark.parametrize("older", [3_000.0, 3_601.0, None])
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 def test_the_alarm_rings_when_purging_is_behind(older: float | None) -> None:
-    """And where nothing is expired it doesn't."""
+    """It does not ring if no session is expired."""
     found = re.search(r"jq --exit-status '(.*)'", SCHEDULING)
     assert found is not None
 

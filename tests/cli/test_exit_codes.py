@@ -1,4 +1,4 @@
-"""What the exit code says, and where messages go."""
+"""Exit codes, and which output goes to standard error."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import URL
 
-from sessionstore_sql.command_line import migrations
-from sessionstore_sql.command_line.application import application
-from sessionstore_sql.command_line.exit_codes import ExitCode
+from sessionstore_sql.cli import migrations
+from sessionstore_sql.cli.application import application
+from sessionstore_sql.cli.exit_codes import ExitCode
 from tests.cli.running import COMMAND, ROOT, Command, clean_environment, process, shown
 
 NAMES = ["upgrade", "current", "check", "purge", "stats"]
@@ -24,32 +24,37 @@ NAMES = ["upgrade", "current", "check", "purge", "stats"]
     ["postgresql+asyncpg", "postgresql+psycopg", "mysql+aiomysql", "mysql+asyncmy"],
 )
 @pytest.mark.parametrize("name", NAMES)
-def test_a_database_that_is_away_is_worth_another_try(
+def test_an_unreachable_database_asks_for_another_try(
     local: Command, drivername: str, name: str
 ) -> None:
-    """Nothing listens there now."""
+    """No server listens on the port."""
     ended = local.run(name, "--url", f"{drivername}://app@127.0.0.1:1/shop")
 
     assert (ended.code, ended.out) == (75, "")
-    assert ended.err.startswith(f"Error: {drivername.partition('+')[0]}://127.0.0.1:1/shop is away")
+    assert ended.err.startswith(
+        f"Error: {drivername.partition('+')[0]}://127.0.0.1:1/shop is unreachable"
+    )
     assert ended.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_refusal_is_for_a_person(url: URL, local: Command, name: str) -> None:
-    """A database that doesn't exist won't the next time, either."""
+@pytest.mark.every_driver
+def test_a_rejection_needs_manual_action(url: URL, local: Command, name: str) -> None:
+    """Connecting to a database that does not exist would fail again."""
     if url.get_backend_name() == "sqlite":
-        refused = url.set(database="/nowhere/at/all.db" if name == "upgrade" else "/dev/null/x")
+        rejected = url.set(database="/nowhere/at/all.db" if name == "upgrade" else "/dev/null/x")
     else:
-        refused = url.set(database="nowhere_at_all")
+        rejected = url.set(database="nowhere_at_all")
 
-    ended = local.run(name, "--url", shown(refused))
+    ended = local.run(name, "--url", shown(rejected))
 
     if url.get_backend_name() == "sqlite" and name != "upgrade":
         assert ended.code == 3  # there is no such file
     else:
         assert ended.code == 1
-        assert "refused" in ended.err
+        is_file = url.get_backend_name() == "sqlite"
+        expected = "rejected" if is_file else "/nowhere_at_all does not exist: create the database"
+        assert expected in ended.err
     assert ended.out == ""
     assert ended.err.count("\n") == 1
 
@@ -76,7 +81,7 @@ def test_a_refusal_is_for_a_person(url: URL, local: Command, name: str) -> None:
 def test_wrong_usage_connects_to_nothing(
     local: Command, arguments: list[str], message: str
 ) -> None:
-    """What is wrong is said, with the way to the help."""
+    """The message names the error and the option for help."""
     ended = local.run(*arguments)
 
     assert (ended.code, ended.out) == (2, "")
@@ -84,8 +89,8 @@ def test_wrong_usage_connects_to_nothing(
     assert "--help" in ended.err
 
 
-def test_help_is_for_the_standard_output(local: Command) -> None:
-    """Where it was asked for; it lists the commands in the order of their use, and every code."""
+def test_help_goes_to_standard_output(local: Command) -> None:
+    """It lists the commands in the order of their use, and every exit code."""
     ended = local.run("--help")
 
     assert (ended.code, ended.err) == (0, "")
@@ -96,10 +101,10 @@ def test_help_is_for_the_standard_output(local: Command) -> None:
 
 
 def test_every_option_is_explained() -> None:
-    """No help is left empty."""
+    """Each option has a help text."""
     unexplained = [
         (command.name, parameter.name)
-        for command in application.commands.values()
+        for command in (application, *application.commands.values())
         for parameter in command.params
         if parameter.param_type_name == "option" and not getattr(parameter, "help", None)
     ]
@@ -108,7 +113,7 @@ def test_every_option_is_explained() -> None:
 
 
 def test_a_missing_driver_names_its_extra(local: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For each kind of command; the driver of another database is no help."""
+    """Every command names the extra that installs the missing driver."""
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     for name in NAMES:
         ended = local.run(name, "--url", "postgresql://app@127.0.0.1:1/shop")
@@ -117,11 +122,11 @@ def test_a_missing_driver_names_its_extra(local: Command, monkeypatch: pytest.Mo
         assert "pip install 'sessionstore-sql[asyncpg]'" in ended.err
 
 
-def test_a_fault_in_the_program_is_shown(local: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its traceback, for who mends it."""
+def test_a_bug_is_shown_with_its_traceback(local: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The traceback is needed to fix it."""
 
     def fail(*_: Any) -> None:
-        raise ZeroDivisionError("by the test")
+        raise ZeroDivisionError("simulated")
 
     monkeypatch.setattr(migrations, "run", fail)
 
@@ -129,12 +134,12 @@ def test_a_fault_in_the_program_is_shown(local: Command, monkeypatch: pytest.Mon
 
     assert ended.code == 1
     assert "Traceback" in ended.err
-    assert "ZeroDivisionError: by the test" in ended.err
+    assert "ZeroDivisionError: simulated" in ended.err
 
 
 @pytest.mark.parametrize("extra", ["click", "rich"])
-def test_without_its_extra_the_command_says_so(tmp_path: Path, extra: str) -> None:
-    """In one line, by each way to call it."""
+def test_a_missing_extra_is_named(tmp_path: Path, extra: str) -> None:
+    """The message is one line, however the command is called."""
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{extra!r}] = None\n")
     script = Path(sys.executable).parent / "sessionstore-sql"
 
@@ -152,8 +157,8 @@ def test_without_its_extra_the_command_says_so(tmp_path: Path, extra: str) -> No
         )
 
 
-def test_another_missing_module_is_not_the_extra(tmp_path: Path) -> None:
-    """What is broken otherwise isn't mended by an extra."""
+def test_another_missing_module_is_not_blamed_on_the_extra(tmp_path: Path) -> None:
+    """Installing the extra would not fix it."""
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['alembic'] = None\n")
 
     done = process("stats", environment={"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"})
@@ -164,7 +169,7 @@ def test_another_missing_module_is_not_the_extra(tmp_path: Path) -> None:
 
 
 def test_the_version_is_the_package_s(local: Command) -> None:
-    """For who reports a fault."""
+    """The version of the command is that of the package."""
     ended = local.run("--version")
 
     assert ended.code == 0
@@ -172,8 +177,8 @@ def test_the_version_is_the_package_s(local: Command) -> None:
 
 
 @pytest.mark.parametrize("name", ["stats", "purge", "check", "sql"])
-def test_nobody_reads_on(local: Command, name: str) -> None:
-    """The exit code is that of SIGPIPE, and not a word is lost about it."""
+def test_a_closed_pipe_is_quiet(local: Command, name: str) -> None:
+    """The exit code is that of SIGPIPE, and no error is printed."""
     local("upgrade")
     arguments = ["sql", "postgresql"] if name == "sql" else [name, *local.place]
     reader, writer = os.pipe()
@@ -195,8 +200,8 @@ def test_nobody_reads_on(local: Command, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["purge", "sql"])
-def test_a_full_disk_is_no_fault_of_the_database(local: Command, name: str) -> None:
-    """An output that can't be written is said, and never taken for a database that is busy."""
+def test_a_full_disk_is_not_blamed_on_the_database(local: Command, name: str) -> None:
+    """Output that cannot be written is reported, and the exit code is not 75."""
     local("upgrade")
     arguments = ["sql", "postgresql"] if name == "sql" else [name, *local.place]
 
@@ -216,8 +221,8 @@ def test_a_full_disk_is_no_fault_of_the_database(local: Command, name: str) -> N
     assert done.stderr == "Error: cannot write the output: No space left on device\n"
 
 
-def test_a_closed_output_is_no_trouble(local: Command) -> None:
-    """A daemon can have none; the work is done all the same."""
+def test_a_command_works_without_standard_output(local: Command) -> None:
+    """A daemon may have closed it."""
     local("upgrade")
     command = " ".join([*COMMAND, "purge", *local.place, ">&-"])
 
@@ -228,8 +233,8 @@ def test_a_closed_output_is_no_trouble(local: Command) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_a_table_of_any_name_can_be_said(local: Command) -> None:
-    """Even where the encoding of the output doesn't have its letters."""
+def test_a_table_of_any_name_can_be_printed(local: Command) -> None:
+    """Characters that the encoding of the output lacks are escaped."""
     done = process(
         "upgrade",
         "--url",

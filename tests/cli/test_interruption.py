@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: an end in good order, and an exit code that tells."""
+"""SIGINT and SIGTERM end a command cleanly and decide its exit code."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import os
 import signal
 import subprocess
 import threading
-import time
 
 import pytest
 
-from sessionstore_sql.command_line.exit_codes import ExitCode
-from sessionstore_sql.command_line.interruption import Interruption, run
+from sessionstore_sql.cli.exit_codes import ExitCode
+from sessionstore_sql.cli.interruption import Interruption, run
 from tests.cli.running import Command
 from tests.cli.terminals import in_terminal
 from tests.cli.test_purge import fill, left
@@ -22,13 +21,13 @@ SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_work_is_cancelled(number: int, code: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """It can clean up, and the exit code names the signal."""
+    """The work can clean up, and the exit code is that of the signal."""
     cleaned: list[bool] = []
 
     async def work(_: Interruption) -> ExitCode:
         os.kill(os.getpid(), number)
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
             cleaned.append(True)
         return ExitCode.DONE
@@ -39,20 +38,20 @@ def test_work_is_cancelled(number: int, code: int, capsys: pytest.CaptureFixture
 
 
 def test_orderly_work_is_asked_first() -> None:
-    """The first signal only asks; the second one cancels, and the first one counts."""
+    """The first signal asks and decides the exit code, the second one cancels."""
 
     async def work(interruption: Interruption) -> ExitCode:
         os.kill(os.getpid(), signal.SIGTERM)
         await interruption.requested.wait()
         os.kill(os.getpid(), signal.SIGINT)
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         return ExitCode.DONE
 
     assert run(work, orderly=True) == ExitCode.TERMINATED
 
 
 def test_work_that_ends_anyway_is_done() -> None:
-    """A signal that came too late to change anything changes nothing."""
+    """If the work ends normally after a signal, its own exit code counts."""
 
     async def work(interruption: Interruption) -> ExitCode:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -62,8 +61,8 @@ def test_work_that_ends_anyway_is_done() -> None:
     assert run(work, orderly=True) == ExitCode.DONE
 
 
-def test_a_cancellation_of_its_own_is_an_error() -> None:
-    """Nobody sent a signal, so nobody is told of one."""
+def test_a_cancellation_without_a_signal_is_raised() -> None:
+    """It is not reported as an interruption."""
 
     async def work(_: Interruption) -> ExitCode:
         raise asyncio.CancelledError
@@ -72,8 +71,8 @@ def test_a_cancellation_of_its_own_is_an_error() -> None:
         run(work)
 
 
-def test_handlers_are_put_back() -> None:
-    """Whoever calls the command from a program has their own."""
+def test_signal_handlers_are_restored() -> None:
+    """A program that calls the command may have its own handlers."""
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     async def work(_: Interruption) -> ExitCode:
@@ -86,21 +85,28 @@ def test_handlers_are_put_back() -> None:
 
 
 def test_threads_are_waited_for() -> None:
-    """One of a driver's still has something to say to the loop when the work is done."""
-    threads: list[threading.Thread] = []
+    """A thread of a driver may still use the event loop when the work is done."""
+    order: list[str] = []
+    may_end = threading.Event()
+
+    def finish() -> None:
+        may_end.wait()
+        order.append("thread")
 
     async def work(_: Interruption) -> ExitCode:
-        threads.append(threading.Thread(target=time.sleep, args=[0.2]))
-        threads[0].start()
+        threading.Thread(target=finish).start()
+        # Called after the work, as soon as the loop runs again.
+        asyncio.get_running_loop().call_soon(may_end.set)
         return ExitCode.DONE
 
     run(work)
+    order.append("run")
 
-    assert not threads[0].is_alive()
+    assert order == ["thread", "run"]
 
 
 def start_and_pause(command: Command) -> subprocess.Popen[str]:
-    """Start a purge of batches of 5, and return when it pauses for long after the first."""
+    """Start a purge with batches of 5 and a long pause; return after the first batch."""
     before = left(command)
     running = command.start("purge", "--batch-size", "5", "--pause", "1h")
     while left(command) == before:
@@ -110,7 +116,7 @@ def start_and_pause(command: Command) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_purge_ends_after_its_batch(made: Command, number: int, code: int) -> None:
-    """It says what was done; the rest is there for the next purge."""
+    """It prints what was done, and the next purge deletes the rest."""
     fill(made, expired=20)
     running = start_and_pause(made)
 
@@ -118,16 +124,16 @@ def test_a_purge_ends_after_its_batch(made: Command, number: int, code: int) -> 
     out, err = running.communicate(timeout=60)
 
     assert running.returncode == code
-    assert "Removed 5 sessions" in out
-    assert out.endswith("(1 batch). More may be left.\n")
+    assert "Deleted 5 sessions" in out
+    assert out.endswith("(1 batch). Expired sessions may be left.\n")
     assert err == f"Interrupted by {signal.Signals(number).name}.\n"
     assert left(made) == 15
     assert made("purge").code == 0
     assert left(made) == 0
 
 
-def test_a_killed_purge_is_gone_on_with(made: Command) -> None:
-    """Not even SIGKILL undoes a batch, or keeps the next purge from its work."""
+def test_the_next_purge_continues_a_killed_one(made: Command) -> None:
+    """SIGKILL neither undoes a batch nor blocks the next purge."""
     fill(made, live=1, expired=20)
     running = start_and_pause(made)
 
@@ -139,8 +145,8 @@ def test_a_killed_purge_is_gone_on_with(made: Command) -> None:
     assert left(made) == 1
 
 
-def test_a_terminal_says_that_it_is_ending(local: Command) -> None:
-    """Ctrl-C is answered before the batch is over, and the bar goes away."""
+def test_ctrl_c_ends_a_purge_on_a_terminal(local: Command) -> None:
+    """It ends after the running batch, and the bar is removed."""
     local("upgrade")
     fill(local, expired=20)
 
@@ -151,6 +157,6 @@ def test_a_terminal_says_that_it_is_ending(local: Command) -> None:
     )
 
     assert ended.code == 130
-    assert "Removed 5 sessions" in ended.out
+    assert "Deleted 5 sessions" in ended.out
     assert "Interrupted by SIGINT." in ended.out
     assert left(local) == 15

@@ -1,4 +1,4 @@
-"""No password is ever printed, whatever goes wrong."""
+"""No password is printed, whatever fails."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sessionstore_sql.command_line import migrations
-from sessionstore_sql.command_line.application import application
-from sessionstore_sql.command_line.masking import Mask, masked_logging
+from sessionstore_sql.cli import migrations
+from sessionstore_sql.cli.application import application
+from sessionstore_sql.cli.masking import Mask, masked_logging
 from tests.cli.running import Command, process
 
 SECRET = "s3cr3t"
@@ -30,7 +30,7 @@ URL = f"postgresql://app:{SECRET}@127.0.0.1:1/shop"
     ],
 )
 def test_a_password_is_hidden_wherever_it_was_given(given: str) -> None:
-    """The text that was given, and the password on its own as a driver would name it."""
+    """The argument is hidden, and the password on its own, as drivers quote it."""
     mask = Mask(["purge", given])
 
     assert SECRET not in mask(f"unexpected argument ({given})")
@@ -39,22 +39,22 @@ def test_a_password_is_hidden_wherever_it_was_given(given: str) -> None:
 
 @pytest.mark.parametrize("spelled", ["s3%20cr%2F3t%25%26%40x", "s3+cr%2F3t%25%26%40x", SIGNS])
 def test_a_password_is_hidden_however_it_is_spelled(spelled: str) -> None:
-    """As in a URL, or as it is."""
+    """A password can be quoted as in a URL, or not."""
     mask = Mask(["postgresql://app:s3%20cr%2F3t%25%26%40x@host/shop"])
 
     assert mask(f"<{spelled}>") == "<***>"
 
 
-def test_a_torn_url_is_hidden_in_every_piece() -> None:
-    """A shell takes apart at blanks what was not quoted."""
+def test_every_piece_of_a_split_url_is_hidden() -> None:
+    """A shell splits an unquoted argument at blanks."""
     mask = Mask(["purge", "--url", "postgresql://app:my", "dear", "secret@host/shop", "--dry-run"])
 
     assert mask("unexpected arguments (dear secret@host/shop)") == "unexpected arguments (*** ***)"
     assert mask("--dry-run") == "--dry-run"
 
 
-def test_short_passwords_do_not_spoil_everything() -> None:
-    """They are hidden as words, so that an error is still to be read."""
+def test_short_passwords_leave_messages_readable() -> None:
+    """A password is only hidden where it is a whole word."""
     mask = Mask(["postgresql://root:a@host/shop"])
 
     assert mask("a bad day, says 'a'") == "*** bad day, says '***'"
@@ -62,7 +62,7 @@ def test_short_passwords_do_not_spoil_everything() -> None:
 
 @pytest.mark.parametrize("given", [[], [""], ["stats", "--table", "t"], ["sqlite:///s.db"]])
 def test_without_a_password_nothing_is_hidden(given: list[str]) -> None:
-    """An error keeps all that it has to say."""
+    """The message is unchanged."""
     text = "stats of sqlite:///s.db --table t failed"
 
     assert Mask(given)(text) == text
@@ -89,8 +89,8 @@ def test_without_a_password_nothing_is_hidden(given: list[str]) -> None:
         ["sql", "postgresql", URL],
     ],
 )
-def test_no_mistake_shows_a_password(local: Command, arguments: list[str]) -> None:
-    """Neither usage errors nor those of the way to the database."""
+def test_no_error_shows_a_password(local: Command, arguments: list[str]) -> None:
+    """Neither usage errors nor connection errors contain it."""
     ended = local.run(*arguments)
 
     assert ended.code in {1, 2, 75}
@@ -99,8 +99,10 @@ def test_no_mistake_shows_a_password(local: Command, arguments: list[str]) -> No
 
 
 @pytest.mark.parametrize("name", ["", *application.commands])
-def test_help_shows_no_variable(local: Command, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """The database of the environment is no default to be printed."""
+def test_help_shows_no_password_of_the_variable(
+    local: Command, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The URL in the environment is not printed as a default."""
     monkeypatch.setenv("SESSIONSTORE_URL", URL)
 
     ended = local.run(*filter(None, [name]), "--help")
@@ -110,7 +112,7 @@ def test_help_shows_no_variable(local: Command, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_traceback_shows_no_password(local: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of the program says where it is, and no more than that."""
+    """The traceback of a bug shows the code, and no values."""
 
     def fail(*_: Any) -> None:
         raise RuntimeError(f"{URL} with {SECRET}")
@@ -127,32 +129,32 @@ def test_a_traceback_shows_no_password(local: Command, monkeypatch: pytest.Monke
     assert SECRET not in ended.err.replace("{SECRET}", "")
 
 
-def test_what_is_logged_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
-    """Asyncio logs the tracebacks of forgotten tasks, for example."""
-    logger = logging.getLogger("somebody")
+def test_log_lines_show_no_password(capsys: pytest.CaptureFixture[str]) -> None:
+    """Asyncio, for example, logs the traceback of a task that failed."""
+    logger = logging.getLogger("driver")
     with masked_logging(Mask([URL])):
         logger.error("lost %s", URL)
         logger.warning("not for an operator")
         logger.error("failed", exc_info=ValueError(SECRET))
 
     shown = capsys.readouterr().err
-    assert "ERROR somebody: lost ***\n" in shown
+    assert "ERROR driver: lost ***\n" in shown
     assert "ValueError: ***" in shown
     assert "operator" not in shown
     assert SECRET not in shown
 
 
 def test_a_process_shows_no_password() -> None:
-    """Not even what the interpreter itself would print."""
+    """Output of the interpreter itself contains none either."""
     done = process("purge", environment={"SESSIONSTORE_URL": URL})
 
     assert done.returncode == 75
-    assert "127.0.0.1:1/shop is away or busy" in done.stderr
+    assert "127.0.0.1:1/shop is unreachable or busy" in done.stderr
     assert SECRET not in done.stdout + done.stderr
 
 
-def test_the_query_of_a_url_out_of_place_is_not_shown(local: Command) -> None:
-    """Any option of a driver's can hold a secret, whatever it is called."""
+def test_the_query_of_a_misplaced_url_is_not_shown(local: Command) -> None:
+    """Any option of a driver can contain a secret."""
     ended = local("current", f"sqlite:///other.db?option={SECRET}")
 
     assert ended.code == 2

@@ -1,4 +1,4 @@
-"""The commands that make the table, change it, and see that it is what it should be."""
+"""The commands that create, change and check the table."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from tests.cli.terminals import in_terminal
 from tests.databases import DATABASES
 from tests.migrations.databases import ODD_NAMES, alembic, run_script
 
-HEAD = "sessionstore_0001"
+HEAD = "sessionstore_0002"
 
 
 def lines(ended: Ended) -> list[str]:
-    """Return what was printed, which has to have gone well."""
+    """Return the lines that a successful command has printed."""
     assert (ended.code, ended.err) == (0, "")
     return ended.out.splitlines()
 
 
+@pytest.mark.every_driver
 def test_from_nothing_to_a_table_and_back(command: Command) -> None:
-    """Each command says which sessions it is about, and what it did."""
+    """Each command prints the table it works on, and what it did."""
     place = f"{command.table} on {command.url.get_backend_name()}://"
 
     first = lines(command("upgrade"))
@@ -42,14 +43,14 @@ def test_from_nothing_to_a_table_and_back(command: Command) -> None:
     assert first[1] == f"From base to {HEAD}."
     assert again[1] == f"At {HEAD}: nothing to do."
     assert current == [HEAD]
-    assert check[1] == f"At {HEAD}, as it should be."
+    assert check[1] == f"At {HEAD}, as expected."
     assert down[0].startswith(place)
     assert down[1] == f"From {HEAD} to base."
     assert lines(command("current")) == ["base"]
 
 
 def test_the_schema_is_respected(command: Command) -> None:
-    """The table of the schema that was named is the one that is made."""
+    """The table is created in the schema that was named."""
 
     async def default_schema(engine: AsyncEngine) -> str | None:
         async with engine.connect() as connection:
@@ -64,19 +65,20 @@ def test_the_schema_is_respected(command: Command) -> None:
     assert lines(command("current", "--schema", schema)) == [HEAD]
 
 
-def test_a_table_that_was_never_made_is_not_up_to_date(command: Command) -> None:
-    """The exit code is that of an upgrade which is due, and the message names the command."""
-    command.execute("CREATE TABLE IF NOT EXISTS somebody_elses (id INTEGER)")  # SQLite: a file
+def test_a_missing_table_is_not_up_to_date(command: Command) -> None:
+    """The exit code asks for an upgrade, and the message names the command."""
+    command.execute("CREATE TABLE IF NOT EXISTS other (id INTEGER)")  # creates the file of SQLite
 
     ended = command("check")
 
     assert (ended.code, ended.out) == (3, "")
-    assert f"is at base, and this version works with {HEAD}" in ended.err
+    assert f"{command.table} on " in ended.err
+    assert " does not exist: run `sessionstore-sql upgrade`" in ended.err
     assert "sessionstore-sql upgrade" in ended.err
 
 
-def test_a_newer_table_is_for_newer_code(made: Command) -> None:
-    """An upgrade by this version would not help, so none is proposed."""
+def test_a_newer_table_needs_newer_code(made: Command) -> None:
+    """This version cannot upgrade it, so the message does not ask for an upgrade."""
     made.execute(f"UPDATE {made.table}_version SET version_num = 'from_the_future'")
 
     ended = made("check")
@@ -87,8 +89,19 @@ def test_a_newer_table_is_for_newer_code(made: Command) -> None:
     assert "upgrade`" not in ended.err
 
 
+def test_a_later_addition_is_as_it_should_be(made: Command) -> None:
+    """A process of this version can start while the next one is being deployed."""
+    made.execute(f"ALTER TABLE {made.table} ADD COLUMN later INTEGER")
+    made.execute(f"UPDATE {made.table}_version SET version_num = 'sessionstore_0003'")
+
+    ended = made("check")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert "At sessionstore_0003, as expected." in ended.out
+
+
 def test_a_table_changed_by_hand_is_different(made: Command) -> None:
-    """It is at the right revision, so that an upgrade would not mend it."""
+    """It is at the right revision, so an upgrade would not fix it."""
     on = f" ON {made.table}" if made.url.get_backend_name() in {"mysql", "mariadb"} else ""
     made.execute(f"DROP INDEX {made.table}_expiry_bucket{on}")
 
@@ -98,18 +111,18 @@ def test_a_table_changed_by_hand_is_different(made: Command) -> None:
     assert "add_index" in ended.err
 
 
-def test_another_table_is_never_claimed(command: Command) -> None:
-    """Where the name is taken, a person has to look."""
+def test_a_table_of_another_application_is_left_alone(command: Command) -> None:
+    """If the name is taken, the upgrade fails and needs manual action."""
     command.execute(f"CREATE TABLE {command.table} (id INTEGER)")
 
     ended = command("upgrade")
 
     assert (ended.code, ended.out) == (1, "")
-    assert "holds something else than sessions" in ended.err
+    assert "is not a session table" in ended.err
 
 
 def test_an_unknown_revision_is_an_error(made: Command) -> None:
-    """Nothing is changed."""
+    """The table is not changed."""
     ended = made("upgrade", "nowhere")
 
     assert ended.code == 1
@@ -117,10 +130,12 @@ def test_an_unknown_revision_is_an_error(made: Command) -> None:
     assert made("check").code == 0
 
 
-def test_nobody_is_asked_where_nobody_is(made: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a terminal and without --yes, a downgrade does nothing."""
-    with Path(os.devnull).open() as nobody:
-        for stdin in (None, nobody):
+def test_without_a_terminal_a_downgrade_needs_yes(
+    made: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot ask for confirmation, so it changes nothing."""
+    with Path(os.devnull).open() as empty:
+        for stdin in (None, empty):
             monkeypatch.setattr("sys.stdin", stdin)
 
             ended = made("downgrade", "base")
@@ -132,11 +147,11 @@ def test_nobody_is_asked_where_nobody_is(made: Command, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("y", 0, "base"), ("n", 130, HEAD)])
 def test_a_downgrade_asks_first(local: Command, answer: str, code: int, left: str) -> None:
-    """On a terminal it says what will be lost; anything but yes means no."""
+    """On a terminal it warns and asks, and only continues after a yes."""
     local("upgrade")
 
     ended = in_terminal(
-        ["downgrade", "base", *local.place], keys=f"{answer}\n", await_text="Go on?"
+        ["downgrade", "base", *local.place], keys=f"{answer}\n", await_text="Continue?"
     )
 
     assert ended.code == code
@@ -145,19 +160,24 @@ def test_a_downgrade_asks_first(local: Command, answer: str, code: int, left: st
 
 
 def test_ctrl_c_at_the_question_is_a_no(local: Command) -> None:
-    """Nothing was done, and the exit code is that of SIGINT."""
+    """Nothing is changed, and the exit code is that of SIGINT."""
     local("upgrade")
 
-    ended = in_terminal(["downgrade", "base", *local.place], keys="\x03", await_text="Go on?")
+    ended = in_terminal(
+        ["downgrade", "base", *local.place],
+        keys="\x03",
+        await_text="Continue?",
+        repeat_keys=True,
+    )
 
     assert ended.code == 130
-    assert "Nothing was done" in ended.out
+    assert "Nothing was changed" in ended.out
     assert local("check").code == 0
 
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A server that takes connections and never says a word."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -167,13 +187,13 @@ def silent_port() -> Iterator[int]:
     ["postgresql+asyncpg", "postgresql+psycopg", "mysql+aiomysql", "mysql+asyncmy"],
 )
 @pytest.mark.parametrize("name", ["upgrade", "current", "check"])
-def test_a_silent_server_is_away(
+def test_a_silent_server_is_unreachable(
     drivername: str, name: str, silent_port: int, local: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No command waits for ever to be connected."""
-    monkeypatch.setattr(migrate, "CONNECT_TIMEOUT_S", 0.2)
+    """No command waits indefinitely for a connection."""
+    monkeypatch.setattr(migrate.connecting, "CONNECT_TIMEOUT_S", 0.2)
 
-    ended = local.run(name, "--url", f"{drivername}://somebody@127.0.0.1:{silent_port}/none")
+    ended = local.run(name, "--url", f"{drivername}://app@127.0.0.1:{silent_port}/none")
 
     assert ended.code == 75
     assert "try again later" in ended.err
@@ -181,20 +201,20 @@ def test_a_silent_server_is_away(
 
 @pytest.mark.parametrize("name", ["downgrade", "current", "check", "purge", "stats"])
 def test_a_missing_file_stays_missing(local: Command, name: str) -> None:
-    """A mistyped path makes no empty database, and is shown with where it was looked for."""
+    """A mistyped path creates no database. The error shows the path and the folder."""
     more = ["base", "--yes"] if name == "downgrade" else []
 
     ended = local(name, *more)
 
     assert (ended.code, ended.out) == (3, "")
-    assert f"no file {local.url.database}" in ended.err
+    assert f"the file {local.url.database} does not exist" in ended.err
     assert str(Path.cwd()) in ended.err
     assert not Path(str(local.url.database)).exists()
 
 
 @pytest.mark.parametrize("backend", DATABASES)
 def test_a_script_is_what_alembic_prints(local: Command, backend: str) -> None:
-    """Byte by byte, with no more than the name of a database."""
+    """The output is the same, byte by byte."""
     ended = local.run("sql", backend)
 
     expected = alembic("-x", f"url={backend}://", "upgrade", "head", "--sql")
@@ -205,7 +225,7 @@ def test_a_script_is_what_alembic_prints(local: Command, backend: str) -> None:
 @pytest.mark.parametrize("name", ODD_NAMES)
 @pytest.mark.parametrize("backend", DATABASES)
 def test_a_script_quotes_names(local: Command, backend: str, name: str) -> None:
-    """Table and schema have their names in it, whatever those are."""
+    """The script contains the quoted names of table and schema."""
     quote = "`" if backend in {"mysql", "mariadb"} else '"'
     quoted = name.replace(quote, quote * 2)
 
@@ -215,7 +235,7 @@ def test_a_script_quotes_names(local: Command, backend: str, name: str) -> None:
 
 
 def test_scripts_do_what_the_commands_do(url: URL, command: Command) -> None:
-    """Run by a database's own means, up and down."""
+    """The scripts for upgrade and downgrade have the effect of the commands."""
     backend = url.get_backend_name()
 
     up = command.run("sql", backend, "--table", command.table).out
@@ -236,7 +256,7 @@ def test_scripts_do_what_the_commands_do(url: URL, command: Command) -> None:
 
 
 def test_a_script_can_start_anywhere(local: Command) -> None:
-    """From the revision that the table is at, there is nothing to do."""
+    """From the newest revision, the script contains nothing to do."""
     ended = local.run("sql", "postgresql", "--from", HEAD)
 
     assert ended.code == 0
@@ -252,7 +272,7 @@ def test_a_script_can_start_anywhere(local: Command) -> None:
         (["sql", "postgresql", "base", "--downgrade"], "--from"),
     ],
 )
-def test_a_script_of_nothing_is_wrong_usage(
+def test_wrong_arguments_for_a_script_are_reported(
     local: Command, arguments: list[str], message: str
 ) -> None:
     """The message names what is missing or unknown."""
@@ -263,7 +283,7 @@ def test_a_script_of_nothing_is_wrong_usage(
 
 
 def test_a_script_needs_no_driver(tmp_path: Path) -> None:
-    """Nor is one looked for."""
+    """The command works if no driver is installed."""
     drivers = ["aiomysql", "aiosqlite", "asyncmy", "asyncpg", "psycopg", "pymysql"]
     blocked = "\n".join(f"sys.modules[{name!r}] = None" for name in drivers)
     (tmp_path / "sitecustomize.py").write_text(f"import sys\n{blocked}\n")
@@ -275,16 +295,16 @@ def test_a_script_needs_no_driver(tmp_path: Path) -> None:
 
 
 def test_the_variable_names_the_database(local: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the option goes before it."""
+    """The option takes precedence over the variable."""
     monkeypatch.setenv("SESSIONSTORE_URL", shown(local.url))
     assert local.run("upgrade").code == 0
 
-    monkeypatch.setenv("SESSIONSTORE_URL", "postgresql://nobody@nowhere.invalid/none")
+    monkeypatch.setenv("SESSIONSTORE_URL", "postgresql://app@nowhere.invalid/none")
     assert local.run("check", "--url", shown(local.url)).code == 0
 
 
-def test_upgrades_together_queue_up(command: Command) -> None:
-    """Of several processes one makes the table, and all succeed."""
+def test_concurrent_upgrades_all_succeed(command: Command) -> None:
+    """One of several processes creates the table, and the others wait for it."""
     running = [command.start("upgrade") for _ in range(3)]
 
     ended = [each.communicate(timeout=120) for each in running]

@@ -1,4 +1,4 @@
-"""What the options take."""
+"""The values of the options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 import pytest
 from sqlalchemy import make_url
 
-from sessionstore_sql.command_line.options import Names, Place, duration
+from sessionstore_sql.cli.options import Names, Place, duration
 from tests.cli.running import Command
 
 MS = timedelta(milliseconds=1)
@@ -29,20 +29,20 @@ MS = timedelta(milliseconds=1)
     ],
 )
 def test_a_duration_has_units(text: str, time: timedelta) -> None:
-    """As the configuration of schedulers has them; without one, it is of seconds."""
+    """The units are those of schedulers. A number without a unit is in seconds."""
     assert duration(text) == time
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1x", "m", "1 h", "1h30", "1e3", "nan", "inf", "٣s"])
-def test_other_durations_are_refused(text: str) -> None:
-    """Half-understood is not understood."""
+def test_other_durations_are_rejected(text: str) -> None:
+    """Nothing is ignored or guessed."""
     with pytest.raises(click.BadParameter, match="250ms, 90s, 5m or 1h30m"):
         duration(text)
 
 
 @pytest.mark.parametrize("text", ["9" * 20, "9" * 400 + "d"])
-def test_a_duration_has_an_end(text: str) -> None:
-    """Longer than Python can count is refused, too."""
+def test_a_duration_can_be_too_long(text: str) -> None:
+    """A duration that timedelta cannot represent is rejected."""
     with pytest.raises(click.BadParameter, match="too long"):
         duration(text)
 
@@ -60,8 +60,22 @@ def test_a_duration_has_an_end(text: str) -> None:
     ],
 )
 def test_a_place_is_shown_without_secrets(url: str, schema: str | None, shown: str) -> None:
-    """Neither user nor password nor options: what tells one database from another."""
+    """User, password and options of the URL are not shown."""
     assert str(Place(make_url(url), Names(table="logins", schema=schema))) == shown
+
+
+@pytest.mark.parametrize("command", ["upgrade", "check", "purge", "stats"])
+@pytest.mark.parametrize("driver", ["postgresql", "postgresql+psycopg", "mysql", "mysql+asyncmy"])
+def test_a_file_that_a_url_names_exists(local: Command, command: str, driver: str) -> None:
+    """A certificate that is not there is wrong usage; its path is not shown."""
+    url = f"{driver}://u:hunter2@127.0.0.1:1/d?sslrootcert=/no/secret.pem"
+
+    ended = local.run(command, "--url", url)
+
+    assert ended.code == 2
+    assert "the file that sslrootcert names" in ended.err
+    assert "secret" not in ended.err
+    assert "hunter2" not in ended.err
 
 
 @pytest.mark.parametrize(
@@ -74,7 +88,7 @@ def test_a_place_is_shown_without_secrets(url: str, schema: str | None, shown: s
     ],
 )
 def test_a_revision_has_a_name(local: Command, arguments: list[str]) -> None:
-    """It is wrong usage, and not a fault of Alembic's."""
+    """An empty revision is wrong usage, and not an error of Alembic."""
     place = [] if arguments[0] == "sql" else local.place
 
     ended = local.run(*arguments, *place)
@@ -84,8 +98,10 @@ def test_a_revision_has_a_name(local: Command, arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["upgrade"], 1), (["sql", "mysql"], 2)])
-def test_a_revision_that_cannot_be_is_none(local: Command, arguments: list[str], code: int) -> None:
-    """Alembic asserts that there is a name before the @."""
+def test_an_invalid_revision_is_reported_as_unknown(
+    local: Command, arguments: list[str], code: int
+) -> None:
+    """Alembic raises AssertionError for a revision without a name before the @."""
     place = [] if arguments[0] == "sql" else local.place
 
     ended = local.run(*arguments, "@", *place)
@@ -95,7 +111,7 @@ def test_a_revision_that_cannot_be_is_none(local: Command, arguments: list[str],
 
 
 def test_a_span_of_three_revisions_is_wrong_usage(local: Command) -> None:
-    """Alembic would fail to take it apart."""
+    """Alembic would fail to split it."""
     for arguments in (["a:b:c"], ["b:c", "--from", "a"]):
         ended = local.run("sql", "mysql", *arguments)
 

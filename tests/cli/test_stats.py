@@ -1,4 +1,4 @@
-"""The command that tells how many sessions there are, and how it draws them."""
+"""The command that shows statistics, and the page that it prints."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import make_url
 
-from sessionstore_sql import statistics, survey
-from sessionstore_sql.command_line.drawing import draw
-from sessionstore_sql.command_line.options import Names, Place
-from sessionstore_sql.command_line.output import Output
+from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore
+from sessionstore_sql.cli.drawing import MIN_WIDTH, draw
+from sessionstore_sql.cli.options import Names, Place
+from sessionstore_sql.cli.output import Output
+from sessionstore_sql.codec import key_id_of
+from sessionstore_sql.encryption import EncryptedCodec
 from sessionstore_sql.schema import session_table
+from sessionstore_sql.sql import survey
 from sessionstore_sql.statistics import (
     Count,
     Expiry,
+    Kinds,
     Size,
     StateSizes,
     Statistics,
     Storage,
     Vacuum,
 )
-from tests.cli.running import Command
+from sessionstore_sql.statistics.summaries import expiries
+from tests.cli.accounts import USER, on_store, signed_in
+from tests.cli.running import Command, process
 from tests.cli.terminals import in_terminal
 from tests.cli.test_purge import plain
 from tests.statistics.rows import insert_sessions
@@ -63,6 +69,12 @@ STATISTICS = Statistics(
             Size(16_777_216, None, 250),
         ),
     ),
+    kinds=Kinds(
+        measured=1_000,
+        signed_in=1_000_000,
+        anonymous=206_444,
+        keys={None: 6_444, "0a1b2c3d": 1_200_000},
+    ),
     storage=Storage(
         table_bytes=1_000_000_000,
         index_bytes=130_000_000,
@@ -70,7 +82,6 @@ STATISTICS = Statistics(
             dead_rows=370_021,
             since_last=timedelta(hours=1),
             hot_updates=0.9981,
-            bloat_bytes=40_000_000,
         ),
     ),
 )
@@ -88,30 +99,29 @@ def drawn(
     capsys: pytest.CaptureFixture[str],
     width: int,
 ) -> list[str]:
-    """Return the lines of a page that is so wide."""
+    """Return the lines of a page of this width, without blanks at their ends."""
     monkeypatch.setenv("COLUMNS", str(width))
-    draw(found, PLACE, Output())
-    return capsys.readouterr().out.splitlines()
+    draw(found, PLACE, Output(MIN_WIDTH))
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
 
-def test_every_database_tells(made: Command) -> None:
-    """What there is in its table, and what room that takes."""
+def test_statistics_are_printed(made: Command) -> None:
+    """The page shows the sessions in the table and their size, on every database."""
     insert(made, *[3 * HOUR] * 7, *[-2 * HOUR] * 3)
 
     ended = made("stats")
 
     assert (ended.code, ended.err) == (0, "")
-    assert re.search(r"^  live +7$", ended.out, re.MULTILINE)
-    assert re.search(r"^  expired +3  30\.0 % of all$", ended.out, re.MULTILINE)
-    assert re.search(
-        r"^  oldest expired +2 h[ \d]*m?i?n? ago  within 5 min$", ended.out, re.MULTILINE
-    )
-    assert re.search(r"^  2 h to 4 h +7 +70\.0 %  █+$", ended.out, re.MULTILINE)
+    assert re.search(r"^  live +7 *$", ended.out, re.MULTILINE)
+    assert re.search(r"^  expired +3  30\.0 % of all *$", ended.out, re.MULTILINE)
+    assert re.search(r"^  oldest expired +2 h[^\n]* ago  within 5 min *$", ended.out, re.MULTILINE)
+    assert re.search(r"^  2 h to 4 h +7 +70\.0 %  ━+ *$", ended.out, re.MULTILINE)
     assert "On disk\n" in ended.out
 
 
-def test_json_says_it_all(made: Command) -> None:
-    """Every key is there on every database, with its unit, in one line."""
+@pytest.mark.every_driver
+def test_json_has_every_key(made: Command) -> None:
+    """One line of JSON has the same keys on every database."""
     insert(made, *[3 * HOUR] * 7, *[-2 * HOUR] * 3)
 
     ended = made("stats", "--json")
@@ -129,6 +139,7 @@ def test_json_says_it_all(made: Command) -> None:
         "oldest_expired_seconds",
         "expiries",
         "states",
+        "kinds",
         "storage",
     ]
     assert found["database"].startswith(made.url.get_backend_name())
@@ -152,35 +163,66 @@ def test_json_says_it_all(made: Command) -> None:
     assert (found["storage"]["vacuum"] is not None) == made.url.drivername.startswith("postgresql")
 
 
-def test_json_of_nothing(local: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not there is null, not left out."""
+@pytest.mark.every_driver
+def test_kinds_of_sessions_are_counted(made: Command) -> None:
+    """Signed-in and anonymous sessions, and the keys that encrypt them."""
+
+    async def store_them(store: SQLSessionStore) -> None:
+        for _ in range(3):
+            await signed_in(store, USER)
+
+    on_store(made, store_them)
+    on_store(made, store_them, codec=EncryptedCodec({"2026-12": bytes(32)}))
+
+    async def visit(store: SQLSessionStore) -> None:
+        await store.create(SessionId.generate(), SessionRecord({}, HOUR))
+
+    on_store(made, visit)
+    key = key_id_of("2026-12").hex()
+
+    assert json.loads(made("stats", "--json").out)["kinds"] == {
+        "measured": 7,
+        "signed_in": 6,
+        "anonymous": 1,
+        "keys": [{"key": None, "sessions": 4}, {"key": key, "sessions": 3}],
+    }
+    page = made("stats").out
+    assert re.search(r"^  signed in +6  85\.7 % *$", page, re.MULTILINE)
+    assert re.search(r"^  anonymous +1  14\.3 % *$", page, re.MULTILINE)
+    assert re.search(rf"^  key {key} +3 *$", page, re.MULTILINE)
+
+
+def test_missing_values_are_null(local: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is never left out."""
     local("upgrade")
 
     async def nothing(_: survey.Survey) -> None:
         return None
 
     monkeypatch.setattr(survey.Survey, "state_sizes", nothing)
+    monkeypatch.setattr(survey.Survey, "kinds", nothing)
 
     found = json.loads(local("stats", "--json").out)
 
     assert found["oldest_expired_seconds"] is None
     assert found["states"] is None
+    assert found["kinds"] is None
     assert found["storage"]["vacuum"] is None
 
 
 def test_exact_counts(local: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than are counted otherwise, on demand."""
+    """--exact counts a table that is too large to be counted otherwise."""
     monkeypatch.setattr(survey, "SAMPLE", 5)
-    monkeypatch.setattr(statistics, "COUNTED_ROWS", 0)
+    monkeypatch.setattr(survey, "COUNTED_ROWS", 0)
     local("upgrade")
     insert(local, *[HOUR] * 30)
 
-    assert "estimated, give or take 5 %; --exact counts" in local("stats").out
-    assert re.search(r"^  live +30$", local("stats", "--exact").out, re.MULTILINE)
+    assert "estimated; --exact counts" in local("stats").out
+    assert re.search(r"^  live +30 *$", local("stats", "--exact").out, re.MULTILINE)
 
 
 def test_a_missing_table_is_not_up_to_date(made: Command) -> None:
-    """As with every command."""
+    """The exit code asks for an upgrade, as with every command."""
     ended = made.run("stats", "--url", made.place[1], "--table", "nowhere")
 
     assert (ended.code, ended.out) == (3, "")
@@ -190,39 +232,45 @@ def test_a_missing_table_is_not_up_to_date(made: Command) -> None:
 def test_a_page_of_80_columns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Numbers first, then how they are spread; nothing is wider than the terminal."""
+    """Numbers come first, then histograms. No line is wider than the terminal."""
     assert drawn(STATISTICS, monkeypatch, capsys, 80) == [
         "sessionstore_sessions on postgresql://db.example/shop",
         "2026-11-20 03:12:44 UTC, by the database's clock",
         "",
-        "  live                   1,204,331  estimated, give or take 5 %; --exact counts",
+        "  live                   1,204,331  estimated; --exact counts",
         "  expired                    2,113  0.2 % of all",
         "  oldest expired        28 min ago  within 5 min",
         "",
+        "Kinds  sample of 1,000",
+        "  signed in              1,000,000  82.9 %",
+        "  anonymous                206,444  17.1 %",
+        "  not encrypted              6,444",
+        "  key 0a1b2c3d           1,200,000",
+        "",
         "Time to expiry",
-        "  1 h to 1 d ago                 1   < 0.1 %  ▏",
-        "  up to 1 h ago              2,112     0.2 %  ▏",
-        "  within 30 min            100,000     8.3 %  ███▍",
-        "  30 min to 1 h                  0     0.0 %",
-        "  1 h to 2 h             1,000,000    82.9 %  " + "█" * 34,
-        "  over 365 d               104,331     8.6 %  ███▌",
+        "  1 h to 1 d ago                 1  < 0.1 %  ╸",
+        "  up to 1 h ago              2,112    0.2 %  ╸",
+        "  within 30 min            100,000    8.3 %  ━━━╸",
+        "  30 min to 1 h                  0    0.0 %",
+        "  1 h to 2 h             1,000,000   82.9 %  " + "━" * 35,
+        "  over 365 d               104,331    8.6 %  ━━━╸",
         "",
-        "Size of states  of 1,000 of them",
-        "  below 64 B                   250    25.0 %  █████████████████",
-        "  64 B to 128 B                500    50.0 %  " + "█" * 34,
-        "  128 B to 16 MiB                0     0.0 %",
-        "  16 MiB or more               250    25.0 %  █████████████████",
+        "Size of states  sample of 1,000",
+        "  below 64 B                   250   25.0 %  " + "━" * 17 + "╸",
+        "  64 B to 128 B                500   50.0 %  " + "━" * 35,
+        "  128 B to 16 MiB                0    0.0 %",
+        "  16 MiB or more               250   25.0 %  " + "━" * 17 + "╸",
         "",
-        "  half of them up to         481 B  95 % up to 1.4 KiB, 99 % up to 1.8 KiB",
-        "  largest                 66.8 MiB  mean 600 B",
+        "  median                     481 B  mean 600 B",
+        "  95th percentile          1.4 KiB",
+        "  99th percentile          1.8 KiB  largest 66.8 MiB",
         "  all states             810.6 MiB  estimated",
         "",
         "On disk",
         "  table                  953.7 MiB",
         "  indexes                124.0 MiB",
-        "  bloat                   38.1 MiB  4.0 % of the table, estimated",
-        "  dead rows                370,021  last vacuumed 1 h ago",
-        "  HOT updates               99.8 %  left the indexes alone",
+        "  dead rows                370,021  last vacuum: 1 h ago",
+        "  HOT updates               99.8 %  of the updates left the indexes unchanged",
     ]
 
 
@@ -230,70 +278,91 @@ def test_a_page_of_80_columns(
 def test_bars_have_a_reasonable_length(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int, longest: int
 ) -> None:
-    """As wide as the terminal allows, but not across half a wall."""
+    """They use the width of the terminal, within limits."""
     page = drawn(STATISTICS, monkeypatch, capsys, width)
 
-    assert max(line.count("█") for line in page) == longest
+    assert max(line.count("━") for line in page) == longest
 
 
-def test_a_page_without_blocks(monkeypatch: pytest.MonkeyPatch, local: Command) -> None:
-    """A terminal with an old encoding gets signs that it has."""
+@pytest.mark.parametrize("width", [1, 20, 40, MIN_WIDTH])
+def test_no_number_is_cut_off_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    """Lines are longer than the terminal, which wraps them."""
+    page = "\n".join(drawn(STATISTICS, monkeypatch, capsys, width))
+
+    for text in ("live                   1,204,331", "1,000,000   82.9 %", "810.6 MiB", "99.8 %"):
+        assert text in page
+    assert "…" not in page
+
+
+def test_a_page_in_an_old_encoding(local: Command) -> None:
+    """Without Unicode, the bars consist of ASCII characters."""
     local("upgrade")
-    insert(local, *[HOUR] * 4)
+    insert(local, *[HOUR] * 50, -2 * HOUR)
 
     ended = in_terminal(
         ["stats", *local.place], environment={"PYTHONIOENCODING": "latin-1", "NO_COLOR": "1"}
     )
 
     assert ended.code == 0
-    assert re.search(r"100\.0 %  #{20,}", plain(ended.out))
-    assert "█" not in ended.out
+    assert re.search(r"98\.0 %  -{20,}", plain(ended.out))
+    assert re.search(r"2\.0 %  - *\r", plain(ended.out))
+    assert "━" not in ended.out
 
 
-def test_half_a_sign_is_something() -> None:
-    """Without blocks, too, a bar of something has some length, and one of nothing has none."""
-    from sessionstore_sql.command_line.drawing import _ascii_bar
+def test_a_pipe_gets_no_colours(local: Command) -> None:
+    """The output for a program has no escape sequences."""
+    local("upgrade")
+    insert(local, *[HOUR] * 4)
 
-    assert [_ascii_bar(part, 10) for part in (0, 0.001, 0.5, 1)] == ["", "#", "#" * 5, "#" * 10]
+    done = process("stats", *local.place)
+
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    assert re.search(r"^  30 min to 1 h +4  100\.0 %  ━+$", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_a_terminal_gets_colours(local: Command, columns: int) -> None:
-    """And nothing that would wrap."""
+    """The bars are coloured, and no line wraps."""
     local("upgrade")
     insert(local, *[3 * HOUR] * 4, *[-2 * HOUR] * 3)
 
     ended = in_terminal(["stats", *local.place], columns=columns)
 
     assert ended.code == 0
-    assert "\x1b[36m█" in ended.out
-    assert "\x1b[33m█" in ended.out
+    assert "\x1b[36m━" in ended.out
+    assert "\x1b[33m━" in ended.out
     body = plain(ended.out).splitlines()[1:]  # the path of the file is as long as it is
     assert max(map(len, body)) <= columns
 
 
-def test_what_is_missing_is_left_out(
+def test_missing_values_are_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An estimate says so, and what could not be had is not made up."""
+    """Estimates are marked, and values that are not available are omitted."""
     found = replace(
         STATISTICS,
         expired=Count(0, estimated=True),
         oldest_expired=None,
         expiries=(),
         states=None,
+        kinds=None,
         storage=Storage(
             file_bytes=10_000,
             reusable_bytes=2_048,
-            vacuum=Vacuum(dead_rows=0, since_last=None, hot_updates=None, bloat_bytes=0),
+            vacuum=Vacuum(dead_rows=0, since_last=None, hot_updates=None),
         ),
     )
 
     page = drawn(found, monkeypatch, capsys, 80)
 
     assert page[3:] == [
-        "  live                   1,204,331  estimated, give or take 5 %; --exact counts",
+        "  live                   1,204,331  estimated; --exact counts",
         "  expired                        0  0.0 % of all, estimated",
+        "",
+        "Kinds  not read: it took too long",
         "",
         "Time to expiry",
         "  none",
@@ -301,20 +370,19 @@ def test_what_is_missing_is_left_out(
         "Size of states  not measured: it took too long",
         "",
         "On disk",
-        "  file                     9.8 KiB  with everything in it",
-        "  free in it                 2 KiB  for new rows",
-        "  bloat                        0 B  0.0 % of the table, estimated",
-        "  dead rows                      0  last vacuumed never",
+        "  database file            9.8 KiB  including other tables",
+        "  free                       2 KiB  reusable for new rows",
+        "  dead rows                      0  last vacuum: never",
     ]
 
 
 def test_spans_of_every_kind_have_a_label(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The past is yellow and ago; no two spans are called the same."""
-    expiries = tuple(replace(each, sessions=1) for each in statistics._expiries([]))
+    """All labels differ, and those of the past say so."""
+    spans = tuple(replace(each, sessions=1) for each in expiries([]))
 
-    page = drawn(replace(STATISTICS, expiries=expiries, states=None), monkeypatch, capsys, 80)
+    page = drawn(replace(STATISTICS, expiries=spans, states=None), monkeypatch, capsys, 80)
 
     first, last = page.index("Time to expiry") + 1, page.index("On disk") - 3
     labels = [line[:20].strip() for line in page[first:last]]
@@ -326,10 +394,10 @@ def test_spans_of_every_kind_have_a_label(
 
 
 def test_an_empty_table_has_no_sizes(local: Command) -> None:
-    """Nothing is half as large as nothing."""
+    """The page shows no percentiles of nothing."""
     local("upgrade")
 
     ended = local("stats")
 
-    assert "half of them" not in ended.out
+    assert "median" not in ended.out
     assert ended.out.count("none") == 2

@@ -1,4 +1,4 @@
-"""Numbers, sizes and times as a person reads them."""
+"""The format of numbers, sizes and durations."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from datetime import timedelta
 
 import pytest
 
-from sessionstore_sql.command_line.wording import number, sessions, share, size, span
+from sessionstore_sql.cli.wording import number, sessions, share, size, span
 
 
 @pytest.mark.parametrize(("value", "text"), [(0, "0"), (999, "999"), (1_234_567.4, "1,234,567")])
 def test_numbers(value: float, text: str) -> None:
-    """Thousands are apart."""
+    """Thousands are separated by commas."""
     assert number(value) == text
 
 
 def test_sessions() -> None:
-    """One is one."""
+    """The noun is singular for one session."""
     assert sessions(1, "expired") == "1 expired session"
     assert sessions(2_000) == "2,000 sessions"
 
@@ -33,7 +33,7 @@ def test_sessions() -> None:
     ],
 )
 def test_shares(part: int, whole: int, text: str) -> None:
-    """Something is never nothing, and not all is never all."""
+    """A small share is not shown as zero, and a large one not as 100 %."""
     assert share(part, whole) == text
 
 
@@ -52,7 +52,7 @@ def test_shares(part: int, whole: int, text: str) -> None:
     ],
 )
 def test_sizes(value: float, text: str) -> None:
-    """Three digits, if there is a unit for it."""
+    """At most three digits, if there is a unit for it."""
     assert size(value) == text
 
 
@@ -73,5 +73,5 @@ def test_sizes(value: float, text: str) -> None:
     ],
 )
 def test_spans(seconds: float, text: str) -> None:
-    """Two units at the most, the second next to the first."""
+    """At most two units, which follow each other."""
     assert span(timedelta(seconds=seconds)) == text

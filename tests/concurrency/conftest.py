@@ -13,10 +13,10 @@ from tests.concurrency.processes import Processes
 from tests.concurrency.stores import StoreMaker
 
 
-@pytest.fixture(params=[True, False], ids=["coalesced", "alone"])
-def store_options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Both modes of a store."""
-    return {"coalesce": request.param}
+@pytest.fixture
+def store_options(coalesce: bool) -> dict[str, Any]:
+    """The options of every store in these tests."""
+    return {"coalesce": coalesce}
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def make_store(
 
 @pytest.fixture(scope="session")
 def processes() -> Iterator[Processes]:
-    """Four processes, started once, in which the rivals of a race run."""
+    """Four processes, started once, that run the calls of a race."""
     running = Processes(4)
     yield running
     running.close()

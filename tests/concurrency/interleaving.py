@@ -1,4 +1,4 @@
-"""A rival's calls at the worst moment: between two statements of the call under test."""
+"""Runs a concurrent call between two statements of the call under test."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sessionstore_sql import SQLSessionStore
 
 @contextmanager
 def before_statement(
-    number: int, store: SQLSessionStore, rival: Callable[[], Awaitable[Any]]
+    number: int, store: SQLSessionStore, other_call: Callable[[], Awaitable[Any]]
 ) -> Iterator[None]:
-    """Let ``rival`` act just before ``store`` sends its statement of this number, from 0 on.
+    """Run ``other_call`` just before ``store`` sends the statement with this number, from 0 on.
 
-    Only for stores whose statements commit by themselves: the rival would wait for the locks
-    of a transaction that waits for it.
+    The statements must be in autocommit mode. Otherwise ``other_call`` would wait for the locks of
+    a transaction that waits for it.
     """
     engine = store.engine.sync_engine
     statements = 0
@@ -28,7 +28,7 @@ def before_statement(
         nonlocal statements
         statements += 1
         if statements == number + 1:
-            await_only(rival())
+            await_only(other_call())
 
     event.listen(engine, "before_cursor_execute", interfere)
     try:

@@ -1,4 +1,4 @@
-"""What the rivals do in the processes: each returns the outcome of its every call."""
+"""The calls that processes make in a race; each function returns the outcomes."""
 
 from __future__ import annotations
 
@@ -16,49 +16,49 @@ ALMOST_AT_ONCE = timedelta(milliseconds=2)
 
 
 async def create(
-    store: SQLSessionStore, start: Start, rival: int, ids: list[SessionId]
+    store: SQLSessionStore, start: Start, process: int, ids: list[SessionId]
 ) -> list[Any]:
-    """Create each id in a round of its own."""
+    """Create each id in its own round."""
     results = []
     for session_id in ids:
         start()
-        results.append(await outcome(store.create(session_id, record(rival=rival))))
+        results.append(await outcome(store.create(session_id, record(process=process))))
     return results
 
 
 async def rotate(
     store: SQLSessionStore,
     start: Start,
-    rival: int,
+    process: int,
     rotations: list[list[tuple[SessionId, SessionId]]],
 ) -> list[Any]:
-    """Make this rival's rotation of each round."""
+    """Make the rotation of this process in each round."""
     results = []
     for rotation in rotations:
         start()
-        results.append(await outcome(store.change_id(*rotation[rival])))
+        results.append(await outcome(store.change_id(*rotation[process])))
     return results
 
 
 async def extend_or_purge(
-    store: SQLSessionStore, start: Start, rival: int, ids: list[list[SessionId]]
+    store: SQLSessionStore, start: Start, process: int, ids: list[list[SessionId]]
 ) -> list[Any]:
-    """Half of the rivals bring sessions to the brink and back; the others purge all the while."""
-    if rival >= len(ids):
+    """Half of the processes shorten and extend sessions, while the others purge."""
+    if process >= len(ids):
         start()
         for _ in range(len(ids[0])):
             await store.delete_expired(batch_size=3)
         return []
     start()
     results = []
-    for session_id in ids[rival]:
+    for session_id in ids[process]:
         await outcome(store.update_ttl(session_id, ALMOST_AT_ONCE))
         results.append(await outcome(store.update_ttl(session_id, HOUR)))
     return results
 
 
-async def purge(store: SQLSessionStore, start: Start, _rival: int, batch_size: int) -> list[int]:
-    """Purge until nothing is left."""
+async def purge(store: SQLSessionStore, start: Start, _process: int, batch_size: int) -> list[int]:
+    """Purge until no expired session is left."""
     start()
     counts = []
     while count := await store.delete_expired(batch_size):
@@ -67,26 +67,26 @@ async def purge(store: SQLSessionStore, start: Start, _rival: int, batch_size: i
 
 
 async def update_or_delete(
-    store: SQLSessionStore, start: Start, rival: int, ids: list[SessionId]
+    store: SQLSessionStore, start: Start, process: int, ids: list[SessionId]
 ) -> list[Any]:
-    """One rival deletes each session, the others update it."""
+    """One process deletes each session; the others update it."""
     results = []
     for session_id in ids:
         start()
-        if rival == 0:
+        if process == 0:
             results.append(await outcome(store.delete(session_id)))
-        elif rival == 1:
+        elif process == 1:
             results.append(await outcome(store.update_ttl(session_id, HOUR)))
         else:
-            results.append(await outcome(store.update(session_id, record(rival=rival))))
+            results.append(await outcome(store.update(session_id, record(process=process))))
     return results
 
 
 async def everything(
-    store: SQLSessionStore, start: Start, rival: int, ids: list[SessionId], calls: int
+    store: SQLSessionStore, start: Start, process: int, ids: list[SessionId], calls: int
 ) -> list[Any]:
-    """Five tasks make random calls on the same few ids."""
-    choices = random.Random(rival)
+    """Make random calls on the same few ids from five tasks."""
+    choices = random.Random(process)
     start()
 
     async def work() -> list[Any]:

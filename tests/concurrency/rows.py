@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Iterable
 
@@ -10,8 +9,8 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sessionstore_sql import SessionId
-from sessionstore_sql.dialects import dialect_named, now
 from sessionstore_sql.schema import session_table
+from sessionstore_sql.sql.dialects import dialect_named, now
 from tests.databases import TARGETS
 
 TABLE = session_table()
@@ -85,14 +84,6 @@ async def row_count(engine: AsyncEngine) -> int:
     async with engine.connect() as connection:
         statement = select(func.count()).select_from(TABLE)
         return (await connection.execute(statement)).scalar_one()
-
-
-async def until_expired(engine: AsyncEngine, session_id: SessionId) -> None:
-    """Wait until the committed deadline has passed, by the database's clock."""
-    deadline = await deadline_of(engine, session_id)
-    assert deadline is not None
-    while await database_time(engine) < deadline:  # noqa: ASYNC110  # the database tells no one
-        await asyncio.sleep(0.01)
 
 
 def _binary(database: str, value: bytes) -> str:

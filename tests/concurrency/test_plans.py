@@ -1,8 +1,9 @@
-"""Which rows a purge takes, and by which index the databases find them."""
+"""The rows that a purge deletes, and the index through which they are found."""
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Awaitable
 from typing import Any
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 TRADITIONAL = "EXPLAIN FORMAT=TRADITIONAL"
 REBUILD = "OPTIMIZE TABLE"
-"""And analyze: the estimates count rows that were deleted a moment ago, by other tests."""
+"""Also analyzes the table: otherwise estimates include rows that other tests deleted."""
 INDEX = f"{TABLE.name}_expiry_bucket"
 ON_POSTGRESQL, ON_MYSQL = (
     pytest.mark.parametrize(
@@ -33,7 +34,7 @@ ON_POSTGRESQL, ON_MYSQL = (
 
 
 async def plans_of(engine: AsyncEngine, call: Awaitable[Any]) -> list[list[dict[str, Any]]]:
-    """Return the plan of each statement of ``call``, its columns' names in small letters."""
+    """Return the plan of each statement of ``call``, with lower-case column names."""
     sent: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -44,22 +45,22 @@ async def plans_of(engine: AsyncEngine, call: Awaitable[Any]) -> list[list[dict[
     event.remove(engine.sync_engine, "before_cursor_execute", note)
     plans = []
     async with engine.connect() as connection:
-        # MySQL 9 explains in another format unless told.
+        # MySQL 9 has another default format.
         explain = "EXPLAIN" if connection.dialect.name == "postgresql" else TRADITIONAL
         for statement, parameters in sent:
             if statement.startswith("SET ") and "SELECT" not in statement:
                 continue
-            # MariaDB's SET STATEMENT .. FOR stands before what is explained.
-            setting, _, bare = statement.rpartition(" FOR SELECT ")
-            is_set = setting.startswith("SET STATEMENT ") and "SELECT" not in setting
-            told = f"{setting} FOR {explain} SELECT {bare}" if is_set else f"{explain} {statement}"
+            # On MariaDB, EXPLAIN goes after SET STATEMENT .. FOR.
+            settings = re.match(r"SET STATEMENT .*? FOR (?=SELECT|DELETE)|", statement)
+            assert settings is not None
+            told = f"{settings[0]}{explain} {statement[settings.end() :]}"
             result = await connection.exec_driver_sql(told, parameters)
             plans.append([{k.lower(): v for k, v in row.items()} for row in result.mappings()])
     return plans
 
 
 async def fill(engine: AsyncEngine, live: int, expired: int) -> None:
-    """Insert so many sessions, seconds apart."""
+    """Insert sessions whose deadlines are seconds apart."""
     now = await database_time(engine)
     deadlines = [now + 10_000_000 * (n + 1) for n in range(live)]
     deadlines += [now - 1_000_000 * (n + 1) for n in range(expired)]
@@ -67,14 +68,14 @@ async def fill(engine: AsyncEngine, live: int, expired: int) -> None:
 
 
 async def analyze(engine: AsyncEngine, statement: str) -> None:
-    """Let the optimizer know the table."""
+    """Update the statistics of the optimizer."""
     async with engine.connect() as connection:
         await connection.exec_driver_sql(f"{statement} {TABLE.name}")
 
 
 @ON_POSTGRESQL
 async def test_postgresql_purges_by_the_index(store: SQLSessionStore) -> None:
-    """Among 12,000 rows, the expired are found by the bucket's index, in a sub-select run once."""
+    """Among 12,000 rows, a subquery that runs once finds the expired ones in the index."""
     await fill(store.engine, live=11_500, expired=500)
     await analyze(store.engine, "ANALYZE")
 
@@ -88,7 +89,7 @@ async def test_postgresql_purges_by_the_index(store: SQLSessionStore) -> None:
 
 @ON_MYSQL
 async def test_mysql_purges_by_the_index(store: SQLSessionStore) -> None:
-    """The expired rows are chosen by the bucket's index, and deleted by their keys."""
+    """The expired rows are found in the index on the bucket, and deleted by key."""
     await fill(store.engine, live=2_900, expired=100)
     await analyze(store.engine, REBUILD)
 
@@ -103,7 +104,7 @@ async def test_mysql_purges_by_the_index(store: SQLSessionStore) -> None:
 async def test_mysql_never_scans_to_purge(
     store: SQLSessionStore, expired: int, batch_size: int
 ) -> None:
-    """Neither few rows nor many keys have the optimizer pass rows, and so lock them, to delete."""
+    """The optimizer never scans the table to delete, with few rows or with many keys."""
     await fill(store.engine, live=2, expired=expired)
     await analyze(store.engine, "ANALYZE TABLE")
 
@@ -119,7 +120,7 @@ async def test_mysql_never_scans_to_purge(
 
 @ON_MYSQL
 async def test_mysql_loads_by_the_primary_key(store: SQLSessionStore) -> None:
-    """What the key is bound as does not keep the primary key from being used."""
+    """The type of the bound key does not prevent the use of the primary key."""
     session_id = SessionId.generate()
     await fill(store.engine, live=500, expired=0)
     await store.create(session_id, record())
@@ -132,7 +133,7 @@ async def test_mysql_loads_by_the_primary_key(store: SQLSessionStore) -> None:
 
 
 async def test_the_oldest_go_first(store: SQLSessionStore) -> None:
-    """Of sessions that expired microseconds apart, a batch of n is the n oldest."""
+    """A batch of n contains the n oldest of sessions that expired microseconds apart."""
     bucket = (await database_time(store.engine) >> BUCKET_SHIFT) - 2
     ids = [SessionId.generate() for _ in range(40)]
     rows = [(each, (bucket << BUCKET_SHIFT) + age) for age, each in enumerate(ids)]
@@ -147,7 +148,7 @@ async def test_the_oldest_go_first(store: SQLSessionStore) -> None:
 
 
 async def test_the_oldest_bucket_goes_first(store: SQLSessionStore) -> None:
-    """Sessions that expired days apart go in the order in which they expired."""
+    """Sessions that expired days apart are deleted in the order of their deadlines."""
     now = await database_time(store.engine)
     ids = [SessionId.generate() for _ in range(20)]
     rows = [(each, now - (20 - age) * 86_400_000_000) for age, each in enumerate(ids)]

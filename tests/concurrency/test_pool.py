@@ -18,7 +18,7 @@ CALLS = 1_000
 
 
 async def test_a_thousand_calls_share_five_connections(make_store: StoreMaker) -> None:
-    """All succeed, the pool never holds more than its five, and holds none in the end."""
+    """All calls succeed with at most five connections, and all connections are returned."""
     store = await make_store(engine_options={"pool_timeout": 120})
     ids = [SessionId.generate() for _ in range(CALLS // 4)]
     in_use, connected = [], []
@@ -43,17 +43,17 @@ async def test_a_thousand_calls_share_five_connections(make_store: StoreMaker) -
     assert connections_in_use(store) == 0
 
 
-async def test_nobody_starves_who_waits_for_a_connection(make_store: StoreMaker) -> None:
-    """Callers that ask again and again take turns, and nobody keeps the connections."""
+async def test_every_caller_gets_a_connection(make_store: StoreMaker) -> None:
+    """Callers that repeat their calls take turns on the connections."""
     store = await make_store(engine_options={"pool_size": 2, "max_overflow": 0})
     served: list[int] = []
-    # Opened beforehand: whoever has to open one, on a busy machine, misses turns meanwhile.
+    # Connections are opened first: a caller that has to open one would miss turns.
     async with store.engine.connect(), store.engine.connect():
         pass
 
     async def ask_again_and_again(caller: int) -> None:
         for _ in range(20):
-            # Never coalesced: each needs a connection of its own.
+            # change_id is never coalesced: each call needs a connection.
             await store.delete_expired(batch_size=1)
             served.append(caller)
 

@@ -1,4 +1,4 @@
-"""Races between processes: who wins is chance, what holds afterwards is not."""
+"""Races between processes: any process may win, but the result is always consistent."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ROUNDS = 12
 
 
 def ids(count: int) -> list[SessionId]:
-    """Return so many new ids."""
+    """Return new ids."""
     return [SessionId.generate() for _ in range(count)]
 
 
 def winner_of(results: tuple[Any, ...], loses_by: type[Exception]) -> int:
-    """Return which rival won; the others must have lost by that error."""
-    (winner,) = [rival for rival, result in enumerate(results) if result is None]
+    """Return the process that won; the others must have failed with this error."""
+    (winner,) = [process for process, result in enumerate(results) if result is None]
     assert all(isinstance(result, loses_by) for result in results if result is not None)
     return winner
 
@@ -32,7 +32,7 @@ def winner_of(results: tuple[Any, ...], loses_by: type[Exception]) -> int:
 async def test_an_id_is_created_once(
     processes: Processes, store: SQLSessionStore, make_store: StoreMaker
 ) -> None:
-    """Of the processes that create an id, free or expired, one wins and its state is stored."""
+    """Of several processes that create an id, exactly one succeeds; its state is stored."""
     new_ids = ids(2 * ROUNDS)
     for session_id in new_ids[ROUNDS:]:
         await store.create(session_id, record(AT_ONCE))
@@ -42,14 +42,14 @@ async def test_an_id_is_created_once(
     for session_id, results in zip(new_ids, zip(*outcomes, strict=True), strict=True):
         loaded = await store.load(session_id)
         assert loaded is not None
-        assert loaded.state == {"rival": winner_of(results, DuplicateIdError)}
+        assert loaded.state == {"process": winner_of(results, DuplicateIdError)}
     assert await row_count(store.engine) == 2 * ROUNDS
 
 
 async def test_an_id_is_rotated_away_once(
     processes: Processes, store: SQLSessionStore, make_store: StoreMaker
 ) -> None:
-    """Of the processes that rotate a session, one wins; to the others it is unknown."""
+    """Of several processes that rotate a session, one succeeds; the others find it unknown."""
     old_ids = ids(ROUNDS)
     rotations = [[(old, SessionId.generate()) for _ in range(processes.count)] for old in old_ids]
     for number, old_id in enumerate(old_ids):
@@ -69,14 +69,14 @@ async def test_an_id_is_rotated_away_once(
 async def test_an_id_is_rotated_onto_once(
     processes: Processes, store: SQLSessionStore, make_store: StoreMaker
 ) -> None:
-    """Of processes that rotate onto an id, free or expired, one wins; the others lose nothing."""
-    rivals = range(processes.count)
+    """Of several processes that rotate to an id, one succeeds; the other sessions are kept."""
+    everyone = range(processes.count)
     rotations = []
     for turn in range(2 * ROUNDS):
         new_id = SessionId.generate()
-        rotations.append([(SessionId.generate(), new_id) for _ in rivals])
-        for rival, (old_id, _) in enumerate(rotations[-1]):
-            await store.create(old_id, record(rival=rival))
+        rotations.append([(SessionId.generate(), new_id) for _ in everyone])
+        for process, (old_id, _) in enumerate(rotations[-1]):
+            await store.create(old_id, record(process=process))
         if turn >= ROUNDS:
             await store.create(new_id, record(AT_ONCE))
 
@@ -84,17 +84,17 @@ async def test_an_id_is_rotated_onto_once(
 
     for rotation, results in zip(rotations, zip(*outcomes, strict=True), strict=True):
         winner = winner_of(results, DuplicateIdError)
-        for rival, (old_id, new_id) in enumerate(rotation):
-            loaded = await store.load(new_id if rival == winner else old_id)
+        for process, (old_id, new_id) in enumerate(rotation):
+            loaded = await store.load(new_id if process == winner else old_id)
             assert loaded is not None
-            assert loaded.state == {"rival": rival}
-            assert rival != winner or await store.load(old_id) is None
+            assert loaded.state == {"process": process}
+            assert process != winner or await store.load(old_id) is None
 
 
 async def test_an_extended_session_is_never_purged(
     processes: Processes, store: SQLSessionStore, make_store: StoreMaker
 ) -> None:
-    """Once its extension has returned, a session is live, however close the purge was."""
+    """A session whose extension has returned is live, even if a purge runs at that moment."""
     extended = [ids(60), ids(60)]
     for session_id in extended[0] + extended[1]:
         await store.create(session_id, record())
@@ -110,7 +110,7 @@ async def test_an_extended_session_is_never_purged(
 async def test_purgers_share_the_work(
     processes: Processes, store: SQLSessionStore, make_store: StoreMaker
 ) -> None:
-    """The counts of all purgers add up to the expired sessions; every live one stays."""
+    """The counts of concurrent purges add up to the expired sessions; live ones are kept."""
     live, expired = ids(20), ids(400)
     now = await database_time(store.engine)
     await insert_rows(store.engine, [(each, now + 3_600_000_000) for each in live])
@@ -128,7 +128,7 @@ async def test_purgers_share_the_work(
 async def test_a_deleted_session_stays_deleted(
     processes: Processes, store: SQLSessionStore, make_store: StoreMaker
 ) -> None:
-    """Updates of other processes, before or after a logout, never bring the session back."""
+    """Updates by other processes never revive a session that was deleted."""
     session_ids = ids(2 * ROUNDS)
     for session_id in session_ids:
         await store.create(session_id, record())
@@ -147,7 +147,7 @@ async def test_a_deleted_session_stays_deleted(
 async def test_no_race_shows_as_an_error(
     processes: Processes, store: SQLSessionStore, make_store: StoreMaker
 ) -> None:
-    """Whatever calls meet on a few ids, none fails for a deadlock or for a lock."""
+    """Concurrent calls on a few ids never fail because of a deadlock or a lock."""
     session_ids = ids(6)
 
     await processes.run(make_store, races.everything, session_ids, 30)

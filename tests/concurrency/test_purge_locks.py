@@ -1,4 +1,4 @@
-"""A purge passes by what others have locked, on the databases that lock rows."""
+"""A purge skips rows that other transactions have locked (not on SQLite)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sessionstore_sql import SessionId, SQLSessionStore
-from tests.concurrency.rows import SERVER_TARGETS, back_date, row_count, until_expired
+from tests.concurrency.rows import SERVER_TARGETS, back_date, row_count, set_deadline
 from tests.concurrency.stores import HOUR, record
 
 pytestmark = [
@@ -19,7 +19,7 @@ pytestmark = [
 
 
 async def expired_sessions(store: SQLSessionStore, count: int) -> list[SessionId]:
-    """Return the ids of so many sessions that have expired."""
+    """Create expired sessions and return their ids."""
     ids = [SessionId.generate() for _ in range(count)]
     for session_id in ids:
         await store.create(session_id, record())
@@ -30,7 +30,7 @@ async def expired_sessions(store: SQLSessionStore, count: int) -> list[SessionId
 async def test_two_purges_take_different_batches(
     store: SQLSessionStore, host_engine: AsyncEngine
 ) -> None:
-    """A batch that another transaction is about to remove is left to it, without waiting."""
+    """Rows that another transaction is deleting are skipped without waiting."""
     await expired_sessions(store, 6)
 
     async with host_engine.connect() as connection:
@@ -47,11 +47,11 @@ async def test_two_purges_take_different_batches(
 async def test_a_full_batch_is_found_behind_locked_rows(
     store: SQLSessionStore, host_engine: AsyncEngine
 ) -> None:
-    """With the oldest rows locked, a batch is made up of the next oldest."""
+    """If the oldest rows are locked, a batch contains the next oldest."""
     await expired_sessions(store, 30)
 
     async with host_engine.connect() as connection:
-        # Above this level, a scan may lock rows beyond the ones it removes.
+        # At higher levels, a scan may lock rows that it does not delete.
         await connection.execution_options(isolation_level="READ COMMITTED")
         assert await store.bind(connection).delete_expired(batch_size=15) == 15
         count = await store.delete_expired(batch_size=10)
@@ -63,7 +63,7 @@ async def test_a_full_batch_is_found_behind_locked_rows(
 async def test_a_batch_with_room_for_all_passes_by_the_locked_rows(
     store: SQLSessionStore, host_engine: AsyncEngine
 ) -> None:
-    """In a table of a few rows, most of which go, the others are not waited for either."""
+    """In a small table, of which most rows are deleted, locked rows are skipped too."""
     await expired_sessions(store, 6)
 
     async with host_engine.connect() as connection:
@@ -77,14 +77,12 @@ async def test_a_batch_with_room_for_all_passes_by_the_locked_rows(
 async def test_a_purge_does_not_wait_for_an_extension(
     store: SQLSessionStore, host_engine: AsyncEngine
 ) -> None:
-    """A session that is being extended as it expires stays; the other expired ones go."""
-    extended = SessionId.generate()
-    await expired_sessions(store, 3)
-    await store.create(extended, record(timedelta(milliseconds=300)))
+    """A session that a transaction is extending is kept; the other expired ones are deleted."""
+    extended, *_ = await expired_sessions(store, 4)
 
     async with host_engine.connect() as connection:
-        await store.bind(connection).update_ttl(extended, HOUR)
-        await until_expired(store.engine, extended)
+        # As update_ttl does with a session that expires before the purge reads it.
+        await set_deadline(connection, extended, HOUR // timedelta(microseconds=1))
         count = await store.delete_expired()
         await connection.commit()
 
@@ -95,7 +93,7 @@ async def test_a_purge_does_not_wait_for_an_extension(
 async def test_a_purge_never_waits_for_a_create(
     store: SQLSessionStore, host_engine: AsyncEngine
 ) -> None:
-    """An expired session that a transaction is replacing stays; the other expired ones go."""
+    """A session that a transaction is replacing is kept; the other expired ones are deleted."""
     ids = await expired_sessions(store, 3)
 
     async with host_engine.connect() as connection:
@@ -107,10 +105,10 @@ async def test_a_purge_never_waits_for_a_create(
     assert await store.load(ids[1]) is not None
 
 
-async def test_a_purge_keeps_nobody_waiting(
+async def test_a_purge_does_not_delay_other_calls(
     store: SQLSessionStore, host_engine: AsyncEngine
 ) -> None:
-    """While a purge has not committed, live sessions are created, read, extended and deleted."""
+    """During a purge, live sessions can be created, read, extended and deleted."""
     live, new_id = SessionId.generate(), SessionId.generate()
     await store.create(live, record())
     await expired_sessions(store, 5)

@@ -1,4 +1,4 @@
-"""In a caller's transaction, an operation sees what is there, not what was there at its start."""
+"""In a caller's transaction, operations see current rows, not those of its snapshot."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ pytestmark = pytest.mark.anyio
 async def test_a_session_created_since_is_a_duplicate(
     store: SQLSessionStore, host_engine: AsyncEngine
 ) -> None:
-    """A create and a rotation find the id taken that was free in the transaction's snapshot."""
+    """Create and rotate report an id that was taken after the snapshot as a duplicate."""
     old_id, new_id = SessionId.generate(), SessionId.generate()
     await store.create(old_id, record(by="us"))
 
     async with host_engine.connect() as connection:
         bound = store.bind(connection)
         assert await bound.load(new_id) is None
-        await store.create(new_id, record(by="rival"))
+        await store.create(new_id, record(by="other"))
         with pytest.raises(DuplicateIdError):
             await bound.create(new_id, record())
         with pytest.raises(DuplicateIdError):
@@ -32,14 +32,14 @@ async def test_a_session_created_since_is_a_duplicate(
 
     loaded = await store.load(new_id)
     assert loaded is not None
-    assert loaded.state == {"by": "rival"}
+    assert loaded.state == {"by": "other"}
     assert await store.load(old_id) is not None
 
 
 async def test_a_session_deleted_since_is_unknown(
     store: SQLSessionStore, host_engine: AsyncEngine
 ) -> None:
-    """A session that was live in the transaction's snapshot can be created, and not updated."""
+    """A session that was deleted after the snapshot can be created, but not updated."""
     session_id = SessionId.generate()
     await store.create(session_id, record())
 

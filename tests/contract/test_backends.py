@@ -1,4 +1,8 @@
-"""The contract, on every database through every driver."""
+"""The conformance tests on every database.
+
+The default store runs through every driver. Stores made in other ways run once per database. The
+tests that only judge the codec run once.
+"""
 
 from __future__ import annotations
 
@@ -9,36 +13,47 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sessionstore_sql import SessionStorageBackend, SQLSessionStore
-from sessionstore_sql.testing import (
-    OperationsContract,
-    SessionStorageBackendContract,
-    StateContract,
-)
+from sessionstore_sql.testing import ConcurrencyContract, OperationsContract
+from sessionstore_sql.testing.state import FidelityContract, RejectionContract
 
 
-class TestSQLSessionStore(SessionStorageBackendContract):
-    """A store with an engine of its own, as it is made by default."""
+class TestDefaultStore(OperationsContract, FidelityContract, ConcurrencyContract):
+    """A store that was given a URL and no options."""
 
     @pytest.fixture
     def backend(self, store: SQLSessionStore) -> SessionStorageBackend:
-        """The store itself."""
+        """The store on the emptied table."""
         return store
 
 
-class TestSQLSessionStoreAlone(SessionStorageBackendContract):
-    """A store that makes every call in a statement of its own."""
+@pytest.mark.default_drivers
+@pytest.mark.other_stores
+class TestStoreWithoutBatches(OperationsContract, FidelityContract, ConcurrencyContract):
+    """A store that sends a statement for each call."""
 
     @pytest.fixture
     async def backend(
         self, store: SQLSessionStore, url: URL
     ) -> AsyncIterator[SessionStorageBackend]:
-        """Without coalescing, on the table that ``store`` has emptied."""
-        async with SQLSessionStore(url, coalesce=False) as alone:
-            yield alone
+        """A store with ``coalesce=False`` on the table that ``store`` has emptied."""
+        async with SQLSessionStore(url, coalesce=False) as without_batches:
+            yield without_batches
 
 
-class TestBoundStore(OperationsContract, StateContract):
-    """A store bound to a transaction, in which all of a test happens."""
+@pytest.mark.default_drivers
+@pytest.mark.other_stores
+class TestStoreOnSharedEngine(OperationsContract, FidelityContract, ConcurrencyContract):
+    """A store that was given the application's engine."""
+
+    @pytest.fixture
+    def backend(self, store: SQLSessionStore, host_engine: AsyncEngine) -> SessionStorageBackend:
+        """A store on the host's engine and on the table that ``store`` has emptied."""
+        return SQLSessionStore(host_engine)
+
+
+@pytest.mark.default_drivers
+class TestBoundStore(OperationsContract, FidelityContract):
+    """A store that is bound to a transaction, which contains the whole test."""
 
     @pytest.fixture
     async def backend(
@@ -49,10 +64,11 @@ class TestBoundStore(OperationsContract, StateContract):
             yield store.bind(connection)
 
 
-class TestSharedEngine(SessionStorageBackendContract):
-    """A store on the engine of a host, which knows nothing of sessions."""
+@pytest.mark.sqlite_only
+class TestCodecOfStore(RejectionContract):
+    """What the store rejects before it sends a statement."""
 
     @pytest.fixture
-    def backend(self, store: SQLSessionStore, host_engine: AsyncEngine) -> SessionStorageBackend:
-        """The host's engine, on the table that ``store`` has emptied."""
-        return SQLSessionStore(host_engine)
+    def backend(self, store: SQLSessionStore) -> SessionStorageBackend:
+        """The store on the emptied table."""
+        return store

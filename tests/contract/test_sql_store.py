@@ -35,8 +35,9 @@ from sessionstore_sql import (
     UpdateTtlError,
     migrate,
 )
-from sessionstore_sql.engines import dialect_of
-from sessionstore_sql.schema import key_of, session_table
+from sessionstore_sql.records import key_of
+from sessionstore_sql.schema import session_table
+from sessionstore_sql.sql.engines import dialect_of
 from sessionstore_sql.testing.support import AT_ONCE, HOUR, fails, record
 from tests.stores import executed_on
 
@@ -55,8 +56,9 @@ ODD_TABLES = [
     "a:b",
     "ключ",
     "a'b",
-    "given",
-    "held",
+    # Names that the statements use internally.
+    *("given", "held", "chosen", "oldest", "expired", "locked", "row", "found", "layout"),
+    *("turn", "removed", "changed", "anon_1"),
 ]
 
 OPERATION_NAMES = [
@@ -138,7 +140,9 @@ async def sent_through(engine: AsyncEngine, call: Callable[[], Awaitable[Any]]) 
     """
     async with engine.connect() as connection:
         driver = (await connection.get_raw_connection()).driver_connection
-    name = type(driver).__module__.partition(".")[0]
+    # The store's own engine may use a subclass of the driver's connection.
+    packages = [each.__module__.partition(".")[0] for each in type(driver).__mro__]
+    (name,) = {package for package in packages if package in _OBSERVERS}
     return await _OBSERVERS[name](engine, driver, call)
 
 
@@ -424,6 +428,9 @@ async def use_everything(store: SQLSessionStore) -> None:
     await store.delete(second)
     await store.update_ttl(third, AT_ONCE)
     assert await store.delete_expired() == 1
+    await store.create(third, record(AT_ONCE))
+    assert await store.count_expired() == 1
+    assert await store.delete_expired_exclusively(1) == 1
     await use_batches(store)
 
 
@@ -466,7 +473,7 @@ async def count_logins(engine: AsyncEngine) -> int:
 async def test_a_login_and_a_rotation_commit_together(
     store: SQLSessionStore, host_engine: AsyncEngine
 ) -> None:
-    """Nobody sees the one without the other."""
+    """Both changes become visible at the same time."""
     old_id, new_id = SessionId.generate(), SessionId.generate()
     await store.create(old_id, record(user=None))
 
@@ -540,7 +547,7 @@ async def test_a_refusal_leaves_the_transaction_usable(
 async def test_a_connection_in_autocommit_has_no_transaction_to_be_part_of(
     store: SQLSessionStore, host_engine: AsyncEngine
 ) -> None:
-    """It is refused before anything is done, rather than committed half-way."""
+    """The connection is rejected before anything is done."""
     session_id = SessionId.generate()
     await store.create(session_id, record())
 
@@ -639,14 +646,14 @@ class Reversed:
         self.calls: list[str] = []
 
     def encode(self, state: dict[str, JSON]) -> bytes:
-        """Refuse what says so."""
+        """Reject a state that asks for it."""
         self.calls.append("encode")
-        if "refused" in state:
-            raise SerializationError("refused")
+        if "rejected" in state:
+            raise SerializationError("rejected")
         return json.dumps(state).encode()[::-1]
 
     def decode(self, data: bytes) -> dict[str, JSON]:
-        """Refuse what is not backwards."""
+        """Reject bytes that are not reversed."""
         self.calls.append("decode")
         if not data.startswith(b"}"):
             raise DeserializationError("not backwards")
@@ -664,9 +671,9 @@ async def test_a_codec_of_the_hosts_is_used(store: SQLSessionStore, url: URL) ->
         assert loaded.state == {"user": 2}
         assert codec.calls == ["encode", "encode", "decode"]
         with fails(CreateError, SerializationError):
-            await coded.create(SessionId.generate(), record(refused=True))
+            await coded.create(SessionId.generate(), record(rejected=True))
         with fails(UpdateError, SerializationError):
-            await coded.update(session_id, record(refused=True))
+            await coded.update(session_id, record(rejected=True))
         with fails(LoadError, DeserializationError):
             await store.load(session_id)  # whose own codec reads forwards
         await write_raw(store.engine, session_id, state=b"{}")
@@ -764,7 +771,7 @@ async def test_a_purge_without_a_bound_removes_everything(store: SQLSessionStore
 
 
 async def test_calls_on_one_shared_connection_take_turns() -> None:
-    """An engine of one connection for everybody: no call's end undoes another's write."""
+    """On an engine with one shared connection, the end of a call undoes no other write."""
     engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
     await migrate.upgrade(engine)
     store = SQLSessionStore(engine)
@@ -785,22 +792,23 @@ async def test_a_purge_that_is_tried_again_keeps_the_count(
     store: SQLSessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection lost in the third of several purges forgets neither of the first two."""
-    operations = type(store._operations)
-    monkeypatch.setattr(operations, "purge_limit", lambda _, wanted: min(wanted, 4))
+    purger: Any = store._purger._purger
+    monkeypatch.setattr(type(purger), "largest_step", 4)
     for _ in range(20):
         await store.create(SessionId.generate(), record(AT_ONCE))
-    purge = operations.purge
+    purge = type(purger.begin())
+    step = purge.step
     calls = 0
 
     def lost_once(*arguments: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
-        done = purge(*arguments, **options)
+        done = step(*arguments, **options)
         if calls == 3:
             raise ConnectionResetError  # and its count is lost
         return done
 
-    monkeypatch.setattr(operations, "purge", lost_once)
+    monkeypatch.setattr(purge, "step", lost_once)
     removed = await store.delete_expired(batch_size=12)
     monkeypatch.undo()
 

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import django
 import pytest
 from django.conf import settings
 from django.core.management import call_command
@@ -18,29 +17,13 @@ from sqlalchemy import URL
 from sessionstore_sql.django import close
 from sessionstore_sql.django.process import wait_for
 from sessionstore_sql.store import SQLSessionStore
+from sessionstore_sql.testing import MemorySessionStore
+from tests.django import project
 from tests.django.forms import FORMS, Form
 from tests.django.rows import empty
+from tests.web.knowing_users import KNOWING_USERS, url_for
 
-settings.configure(
-    ALLOWED_HOSTS=["testserver"],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ""}},
-    INSTALLED_APPS=[
-        "django.contrib.auth",
-        "django.contrib.contenttypes",
-        "django.contrib.sessions",
-        "sessionstore_sql.django",
-    ],
-    MIDDLEWARE=[
-        "django.contrib.sessions.middleware.SessionMiddleware",
-        "django.contrib.auth.middleware.AuthenticationMiddleware",
-    ],
-    PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # the fast one
-    ROOT_URLCONF="tests.django.site",
-    SECRET_KEY="not a secret here",
-    SESSION_ENGINE="sessionstore_sql.django",
-    USE_TZ=True,
-)
-django.setup()
+__all__ = ["project"]
 
 
 @pytest.fixture
@@ -62,7 +45,7 @@ def sessions(url: URL, no_store: None) -> Iterator[None]:
 
 
 async def _no_connection_is_out(store: SQLSessionStore) -> None:
-    """Wait for it: whoever is cancelled doesn't wait for the statement that was to answer it."""
+    """Wait for the statement: a cancelled caller does not wait for it."""
     pool: Any = store.engine.pool
     async with asyncio.timeout(60):
         while pool.checkedout():  # noqa: ASYNC110  # a pool tells no one
@@ -89,3 +72,23 @@ def orm(djangos_database: None) -> None:
     with override_settings(SESSIONSTORE_SQL={"url": "sqlite://"}):
         call_command("migrate", verbosity=0)
         close()
+
+
+@pytest.fixture
+def user(orm: None) -> Any:
+    """The one user."""
+    from django.contrib.auth.models import User
+
+    yield User.objects.create_user("ada", password="secret")
+    User.objects.all().delete()
+
+
+@pytest.fixture(params=KNOWING_USERS, ids=str)
+def account_sessions(request: pytest.FixtureRequest, no_store: None) -> Iterator[None]:
+    """Django's sessions are in a store that knows users."""
+    url = url_for(request)
+    setting: dict[str, Any] = {"store": MemorySessionStore} if url is None else {"url": url}
+    with override_settings(SESSIONSTORE_SQL=setting):
+        if url is not None:
+            wait_for(empty)
+        yield

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, event, func, select, update
+from sqlalchemy import ColumnElement, bindparam, event, select, update
 
 from sessionstore_sql import SessionId
-from sessionstore_sql.engines import dialect_of
-from sessionstore_sql.schema import key_of, session_table
+from sessionstore_sql.records import key_of
+from sessionstore_sql.schema import session_table
+from sessionstore_sql.sql.engines import dialect_of
 from sessionstore_sql.store import SQLSessionStore
 
 SESSIONS = session_table()
@@ -21,9 +22,10 @@ async def empty(store: SQLSessionStore) -> None:
 
 
 async def count(store: SQLSessionStore) -> int:
-    """Return how many rows there are, expired ones too."""
+    """Return how many sessions there are, expired ones too, without tombstones."""
     async with store.engine.connect() as connection:
-        return await connection.scalar(select(func.count()).select_from(SESSIONS)) or 0
+        states = await connection.scalars(select(SESSIONS.c.state))
+        return sum(not bytes(state).startswith(b'{"after":') for state in states)
 
 
 async def write(store: SQLSessionStore, /, session_key: str | None, **columns: Any) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 
 from sessionstore_sql import DatabaseError
 from sessionstore_sql.django import SessionStore, close
-from sessionstore_sql.django.configuration import make_store
+from sessionstore_sql.django.configuration import make_sessions, make_store
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,14 +51,23 @@ def test_options_are_the_stores() -> None:
 @pytest.mark.parametrize(
     ("setting", "fault"),
     [
-        (None, "SESSIONSTORE_SQL says where the sessions are"),
-        ({}, 'either "url" or "database"'),
-        ({"url": "sqlite://", "database": "default"}, 'either "url" or "database"'),
+        (None, "SESSIONSTORE_SQL is missing"),
+        ({}, 'either "url", "database" or "store"'),
+        ({"url": "sqlite://", "database": "default"}, 'either "url", "database" or'),
         ({"url": "sqlite://", "tabel": "a"}, "tabel"),
         ("oracle://scott:tiger@host/db", "oracle"),
         ({"url": 5}, "not int"),
         ({"database": "nowhere"}, "'nowhere', which is not in DATABASES"),
-        ({"database": "default"}, "lock its own session out"),
+        ({"url": "sqlite://", "renewal_threshold": 2}, "renewal_threshold"),
+        ({"url": "sqlite://", "on_conflict": "shrug"}, "on_conflict"),
+        ({"url": "sqlite://", "anonymous_max_age": 0}, "anonymous_max_age"),
+        ({"url": "sqlite://", "max_state_bytes": 0}, "max_state_bytes"),
+        ({"url": "sqlite://", "bearer": True}, "BearerToken"),
+        ({"store": "nowhere.at_all"}, "nowhere"),
+        ({"store": 5}, "a function that returns a store"),
+        ({"store": dict, "table": "a"}, "table: give these options"),
+        ({"store": dict}, "dict"),
+        ({"database": "default"}, "lock out its own session"),
     ],
 )
 def test_a_faulty_setting_is_named(setting: Any, fault: str) -> None:
@@ -67,7 +76,7 @@ def test_a_faulty_setting_is_named(setting: Any, fault: str) -> None:
         override_settings(SESSIONSTORE_SQL=setting),
         pytest.raises(ImproperlyConfigured, match=fault) as caught,
     ):
-        make_store()
+        make_sessions(make_store())
 
     assert "tiger" not in str(caught.value)
 

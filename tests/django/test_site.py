@@ -25,13 +25,6 @@ def key_of(client: Any) -> str | None:
     return cookie.value if cookie else None
 
 
-@pytest.fixture
-def user(orm: None) -> Any:
-    """The one user."""
-    yield User.objects.create_user("ada", password="secret")
-    User.objects.all().delete()
-
-
 def test_a_session_lasts_from_request_to_request() -> None:
     """In the cookie there is its key, and nothing else."""
     client = Client()
@@ -69,7 +62,7 @@ def test_a_request_that_only_reads_is_one_statement() -> None:
 
 
 def test_saving_on_every_request_extends() -> None:
-    """Without writing what nobody has changed."""
+    """An unchanged session is extended without writing its state."""
     client = Client()
     client.get("/add", {"item": "tea"})
     wait_for(write, key_of(client), deadline=2**60)
@@ -101,7 +94,7 @@ def test_a_key_from_an_attacker_is_not_adopted(user: User) -> None:
 
 
 def test_a_logged_out_session_is_gone(user: User) -> None:
-    """Whoever has kept its key."""
+    """A kept key is useless after the logout."""
     client = Client()
     client.get("/login")
     key = key_of(client)
@@ -145,8 +138,8 @@ def test_asynchronous_views_have_the_same_sessions(user: User) -> None:
     assert wait_for(count) == 0
 
 
-def test_a_synchronous_access_in_an_event_loop_is_refused() -> None:
-    """As Django refuses its ORM there, and the message says what to do."""
+def test_a_synchronous_access_in_an_event_loop_is_rejected() -> None:
+    """The error is that of Django's ORM, and the message says what to do."""
     client: Any = AsyncClient()
     asyncio.run(client.get("/async/add", {"item": "tea"}))
 

@@ -12,15 +12,20 @@ from sessionstore_sql import (
     DeleteError,
     DeleteExpiredError,
     LoadError,
+    LoadSessionError,
+    ReplaceError,
+    RevokeError,
     SessionId,
-    SessionStorageBackend,
+    SessionsOfError,
     SessionStoreError,
+    SignInError,
     UpdateError,
     UpdateTtlError,
 )
+from sessionstore_sql.account_operations import AccountOperations
 from tests.concurrency.stores import HOUR, record
 
-STATE = "a-state-that-nobody-may-see"
+STATE = "a-secret-state"
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Call:
 
     name: str
     error: type[SessionStoreError]
-    make: Callable[[SessionStorageBackend, SessionId, SessionId], Awaitable[Any]]
+    make: Callable[[AccountOperations, SessionId, SessionId], Awaitable[Any]]
 
     def __str__(self) -> str:
         return self.name
@@ -45,7 +50,22 @@ DELETE_EXPIRED = Call(
     "delete_expired", DeleteExpiredError, lambda store, *_: store.delete_expired()
 )
 
-REPEATED = (UPDATE, UPDATE_TTL, LOAD, DELETE, DELETE_EXPIRED)
+LOAD_SESSION = Call("load_session", LoadSessionError, lambda store, old, _: store.load_session(old))
+REPLACE = Call(
+    "replace", ReplaceError, lambda store, old, new: store.replace(old, new, record(text=STATE))
+)
+SIGN_IN = Call(
+    "sign_in",
+    SignInError,
+    lambda store, old, new: store.sign_in(old, new, record(text=STATE), subject="a user"),
+)
+SESSIONS_OF = Call("sessions_of", SessionsOfError, lambda store, *_: store.sessions_of("a user"))
+REVOKE = Call("revoke", RevokeError, lambda store, *_: store.revoke("a user"))
+
+REPEATED = (
+    *(UPDATE, UPDATE_TTL, LOAD, DELETE, DELETE_EXPIRED),
+    *(LOAD_SESSION, REPLACE, SIGN_IN, SESSIONS_OF, REVOKE),
+)
 ONCE = (CREATE, CHANGE_ID)
-WRITES = (CREATE, UPDATE, UPDATE_TTL, DELETE, CHANGE_ID)
+WRITES = (CREATE, UPDATE, UPDATE_TTL, DELETE, CHANGE_ID, REPLACE, SIGN_IN)
 ALL = (*REPEATED, *ONCE)

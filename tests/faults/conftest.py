@@ -15,7 +15,7 @@ from tests.faults.servers import Server
 
 @pytest.fixture
 def store_options() -> dict[str, Any]:
-    """What every store in these tests is made with; a mode to be tested is added here."""
+    """The options of every store in these tests."""
     return {}
 
 
@@ -33,7 +33,7 @@ async def make_store(
 
 @pytest.fixture
 async def server(url: URL) -> AsyncIterator[Server]:
-    """The server as its administrator sees it."""
+    """An administrator's connection to the server."""
     server = Server(url)
     yield server
     await server.close()

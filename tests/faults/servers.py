@@ -1,14 +1,15 @@
-"""What an administrator does to connections, and what may never be seen in an error."""
+"""An administrator's view of connections, and checks that errors show no secrets."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from sqlalchemy import URL, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from sessionstore_sql import DatabaseError, SessionId, SessionStoreError, SQLSessionStore
@@ -16,57 +17,72 @@ from tests.concurrency.rows import key_of
 
 _OWN_ID = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
 _KILL = {"postgresql": "SELECT pg_terminate_backend({})", "mysql": "KILL {}"}
-_EXISTS = {
-    "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE pid = {}",
-    "mysql": "SELECT count(*) FROM information_schema.processlist WHERE id = {}",
+_OTHERS = {
+    "postgresql": "SELECT pid FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    "mysql": "SELECT id FROM information_schema.processlist"
+    " WHERE db = DATABASE() AND id <> CONNECTION_ID()",
 }
-_WAITS = {
-    "postgresql": "SELECT count(*) FROM pg_stat_activity"
-    " WHERE pid = {} AND wait_event_type = 'Lock'",
-    "mysql": "SELECT (SELECT count(*) FROM information_schema.innodb_trx"
-    " WHERE trx_mysql_thread_id = {0} AND trx_state = 'LOCK WAIT')"
-    " + (SELECT count(*) FROM information_schema.processlist"
-    " WHERE id = {0} AND state LIKE 'Waiting for table%')",
+_WAITING = {
+    "postgresql": _OTHERS["postgresql"] + " AND wait_event_type = 'Lock'",
+    "mysql": _OTHERS["mysql"] + " AND (state LIKE 'Waiting for table%' OR id IN"
+    " (SELECT trx_mysql_thread_id FROM information_schema.innodb_trx"
+    " WHERE trx_state = 'LOCK WAIT'))",
 }
 _POLL_S = 0.15
-"""InnoDB shows its transactions as they were until nobody has looked for 0.1 s."""
+"""InnoDB caches the list of transactions until no client has read it for 0.1 s."""
 
 
 class Server:
-    """Looks at the connections to a server, and ends them."""
+    """Inspects the connections to a server, and ends them."""
 
     def __init__(self, url: URL) -> None:
         self._family = "postgresql" if url.get_backend_name() == "postgresql" else "mysql"
         self._engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
 
     async def close(self) -> None:
-        """Give up the administrator's connection."""
+        """Close the administrator's connection."""
         await self._engine.dispose()
 
-    async def connection_id(self, engine: AsyncEngine) -> int:
-        """Return the server's id of the one connection that ``engine`` uses."""
-        async with engine.connect() as connection:
-            return await self.connection_id_of(connection)
-
     async def connection_id_of(self, connection: AsyncConnection) -> int:
-        """Return what the server calls ``connection``."""
+        """Return the server's id of ``connection``."""
         return int((await connection.execute(text(_OWN_ID[self._family]))).scalar_one())
 
-    async def kill(self, connection_id: int) -> None:
-        """End the connection, and wait until it is no more."""
-        await self._ask(_KILL[self._family], connection_id)
-        while await self._ask(_EXISTS[self._family], connection_id):  # noqa: ASYNC110
+    async def open_connections(self) -> set[int]:
+        """Return the ids of the other connections to this run's database."""
+        return await self._ask(_OTHERS)
+
+    async def kill(self, *connection_ids: int) -> None:
+        """End the connections, and wait until they are gone."""
+        for each in connection_ids:
+            with suppress(DBAPIError):  # it has ended by itself
+                await self._ask(_KILL, each)
+        while not (await self.open_connections()).isdisjoint(connection_ids):  # noqa: ASYNC110
             await asyncio.sleep(_POLL_S)
 
-    async def until_waiting(self, connection_id: int) -> None:
-        """Wait until the connection's statement waits for a lock."""
-        while not await self._ask(_WAITS[self._family], connection_id):  # noqa: ASYNC110
-            await asyncio.sleep(_POLL_S)
+    async def kill_all(self) -> None:
+        """End all other connections to this run's database."""
+        await self.kill(*await self.open_connections())
 
-    async def _ask(self, statement: str, connection_id: int) -> int:
+    async def until_waiting(self, call: asyncio.Future[Any]) -> int:
+        """Wait until the statement of ``call`` waits for a lock, and return its connection's id.
+
+        It must be the only call that waits. Which connection a store uses next cannot be told
+        before: a leased one may be returned at any time.
+        """
+        while not (waiting := await self._ask(_WAITING)):
+            if call.done():
+                call.result()
+                pytest.fail("the call ended without waiting")
+            await asyncio.sleep(_POLL_S)
+        (connection_id,) = waiting
+        return connection_id
+
+    async def _ask(self, statements: dict[str, str], *arguments: int) -> set[int]:
+        statement = statements[self._family].format(*arguments)
         async with self._engine.connect() as connection:
-            result = await connection.execute(text(statement.format(connection_id)))
-            return int(result.scalar_one()) if result.returns_rows else 0
+            result = await connection.execute(text(statement))
+            return set(result.scalars()) if result.returns_rows else set()
 
 
 def on_connect(engine: AsyncEngine, *statements: str) -> None:
@@ -83,7 +99,7 @@ def on_connect(engine: AsyncEngine, *statements: str) -> None:
 
 
 def short_lock_timeout(database: str) -> str:
-    """Return the statement that lets a session wait for a lock only for a moment."""
+    """Return the statement that sets the shortest lock timeout."""
     return {
         "postgresql": "SET lock_timeout = 50",
         "mysql": "SET SESSION innodb_lock_wait_timeout = 1",
@@ -93,7 +109,7 @@ def short_lock_timeout(database: str) -> str:
 
 
 async def warm(store: SQLSessionStore) -> None:
-    """Let the store connect, and prepare what it prepares."""
+    """Let the store connect and prepare its statements."""
     await store.load(SessionId.generate())
 
 
@@ -111,7 +127,7 @@ def fails(
 def assert_hides(
     error: BaseException, *secret_ids: SessionId, secrets: tuple[str, ...] = ()
 ) -> None:
-    """Look for the ids, their keys and the secrets in everything ``error`` leads to."""
+    """Assert that no error in the chain shows an id, a key or a secret."""
     hidden = set(secrets)
     for session_id in secret_ids:
         key = key_of(session_id)

@@ -1,4 +1,4 @@
-"""Connections that are lost: idle, with a statement under way, or never had."""
+"""Connections that are lost while idle or in use, or that cannot be opened."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def live(store: SQLSessionStore) -> SessionId:
 
 @pytest.fixture
 def free() -> SessionId:
-    """An id that nobody has."""
+    """An unknown id."""
     return SessionId.generate()
 
 
@@ -60,8 +60,8 @@ async def error_of(call: Awaitable[Any]) -> DatabaseError | None:
 async def test_a_call_outlives_a_connection_killed_in_the_pool(
     store: SQLSessionStore, server: Server, live: SessionId, free: SessionId, call: Call
 ) -> None:
-    """What can be repeated is repeated on a new connection."""
-    await server.kill(await server.connection_id(store.engine))
+    """A repeatable call is repeated on a new connection."""
+    await server.kill_all()
 
     await call.make(store, live, free)
 
@@ -69,11 +69,10 @@ async def test_a_call_outlives_a_connection_killed_in_the_pool(
 async def test_one_lost_connection_takes_the_others_along(
     store: SQLSessionStore, server: Server
 ) -> None:
-    """A server that went away took all of them: only one call has to find out."""
+    """After a restart of the server, one failed call is enough to replace all connections."""
     async with store.engine.connect() as one, store.engine.connect() as other:
         killed = [await server.connection_id_of(each) for each in (one, other)]
-    for each in killed:
-        await server.kill(each)
+    await server.kill(*killed)
 
     assert await store.load(SessionId.generate()) is None
 
@@ -85,8 +84,8 @@ async def test_one_lost_connection_takes_the_others_along(
 async def test_a_call_on_a_killed_connection_says_that_it_does_not_know(
     store: SQLSessionStore, server: Server, live: SessionId, free: SessionId, call: Call
 ) -> None:
-    """What cannot be repeated succeeds, or its outcome is unknown; the next call succeeds."""
-    await server.kill(await server.connection_id(store.engine))
+    """A call that cannot be repeated succeeds or has an unknown outcome; the next succeeds."""
+    await server.kill_all()
 
     error = await error_of(call.make(store, live, free))
 
@@ -98,17 +97,14 @@ async def test_a_call_on_a_killed_connection_says_that_it_does_not_know(
     assert await store.load(free) is not None
 
 
-async def test_an_update_killed_under_way_is_repeated(
+async def test_an_update_killed_while_it_runs_is_repeated(
     store: SQLSessionStore, host_engine: AsyncEngine, server: Server, live: SessionId
 ) -> None:
-    """An extension whose connection is killed as it waits for a lock succeeds after all."""
-    used = await server.connection_id(store.engine)
-
+    """An extension succeeds although its connection is killed while it waits for a lock."""
     async with host_engine.connect() as connection:
         await store.bind(connection).update(live, record(by="host"))
         task = asyncio.ensure_future(store.update_ttl(live, HOUR * 2))
-        await server.until_waiting(used)
-        await server.kill(used)
+        await server.kill(await server.until_waiting(task))
         await connection.commit()
     await task
 
@@ -118,17 +114,14 @@ async def test_an_update_killed_under_way_is_repeated(
     assert loaded.state == {"by": "host"}
 
 
-async def test_a_create_killed_under_way_has_an_unknown_outcome(
+async def test_a_create_killed_while_it_runs_has_an_unknown_outcome(
     store: SQLSessionStore, host_engine: AsyncEngine, server: Server, free: SessionId
 ) -> None:
-    """A create whose connection is killed as it waits says that nobody knows."""
-    used = await server.connection_id(store.engine)
-
+    """A create whose connection is killed while it waits has an unknown outcome."""
     async with host_engine.connect() as connection:
         await store.bind(connection).create(free, record())
         task = asyncio.ensure_future(store.create(free, record(text=STATE)))
-        await server.until_waiting(used)
-        await server.kill(used)
+        await server.kill(await server.until_waiting(task))
         with fails(CreateError, free, secrets=(STATE,)) as caught:
             await task
         await connection.rollback()
@@ -138,11 +131,10 @@ async def test_a_create_killed_under_way_has_an_unknown_outcome(
     await store.create(free, record())
 
 
-async def test_a_load_killed_under_way_is_repeated(
+async def test_a_load_killed_while_it_runs_is_repeated(
     store: SQLSessionStore, host_engine: AsyncEngine, server: Server, live: SessionId
 ) -> None:
-    """A load whose connection is killed as it waits for the table returns the session."""
-    used = await server.connection_id(store.engine)
+    """A load whose connection is killed while it waits for the table returns the session."""
     lock = (
         "LOCK TABLE sessionstore_sessions IN ACCESS EXCLUSIVE MODE"
         if host_engine.dialect.name == "postgresql"
@@ -152,8 +144,7 @@ async def test_a_load_killed_under_way_is_repeated(
     async with host_engine.connect() as connection:
         await connection.exec_driver_sql(lock)
         task = asyncio.ensure_future(store.load(live))
-        await server.until_waiting(used)
-        await server.kill(used)
+        await server.kill(await server.until_waiting(task))
         await connection.invalidate()  # LOCK TABLES outlives a rollback
 
     assert await task is not None
@@ -169,7 +160,7 @@ async def test_a_loss_on_the_way(  # noqa: PLR0913, PLR0917  # fixtures
     call: Call,
     lost: str,
 ) -> None:
-    """Whether the request or its answer is lost, a call succeeds or its outcome is unknown."""
+    """If a request or its response is lost, the call succeeds or has an unknown outcome."""
     proxy = Proxy(url)
     async with proxy.running(url) as way:
         store = await make_store(way)
@@ -193,7 +184,7 @@ async def test_a_loss_on_the_way(  # noqa: PLR0913, PLR0917  # fixtures
 async def test_a_delete_that_finds_nothing_after_a_loss(
     url: URL, make_store: StoreMaker, store: SQLSessionStore, live: SessionId
 ) -> None:
-    """A delete that was carried out and not confirmed is not called unknown."""
+    """A delete that was executed but not confirmed does not report an unknown id."""
     proxy = Proxy(url)
     async with proxy.running(url) as way:
         lossy = await make_store(way)
@@ -213,7 +204,7 @@ async def test_a_delete_that_finds_nothing_after_a_loss(
 
 
 async def test_every_connection_is_lost(url: URL, make_store: StoreMaker, live: SessionId) -> None:
-    """A call gives up in the end; a read has an outcome, a write's is unknown."""
+    """A call gives up after a timeout; the outcome of a write is then unknown."""
     proxy = Proxy(url)
     async with proxy.running(url) as way:
         store = await make_store(way)
@@ -241,7 +232,7 @@ async def test_every_connection_is_lost(url: URL, make_store: StoreMaker, live: 
 async def test_a_server_that_is_not_there(
     url: URL, make_store: StoreMaker, free: SessionId, call: Call
 ) -> None:
-    """Nothing was sent, so the outcome is known, and a retry may help."""
+    """If no connection can be opened, the error is transient and the outcome known."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -270,7 +261,7 @@ async def test_a_wrong_password(url: URL, make_store: StoreMaker, free: SessionI
 async def test_a_database_that_does_not_exist(
     url: URL, make_store: StoreMaker, free: SessionId
 ) -> None:
-    """A retry does not help."""
+    """The error is not transient."""
     store = await make_store(url.set(database="there_is_no_such_database"))
 
     with fails(LoadError, free) as caught:
@@ -283,30 +274,31 @@ async def test_a_database_that_does_not_exist(
 async def test_killed_connections_leave_no_trace(
     store: SQLSessionStore, server: Server, live: SessionId, free: SessionId, call: Call
 ) -> None:
-    """However often connections are killed, the pool keeps its size and works."""
+    """The pool keeps its size and works after many killed connections."""
     for _ in range(5):
-        await server.kill(await server.connection_id(store.engine))
+        await server.kill_all()
         await call.make(store, live, free)
 
     assert connections_in_use(store) == 0
     assert await deadline_of(store.engine, live) is not None
 
 
-async def test_a_silent_network_keeps_nobody_waiting(
+async def test_a_silent_network_does_not_block_calls(
     url: URL, make_store: StoreMaker, live: SessionId, free: SessionId
 ) -> None:
-    """A statement that nobody answers is given up, and so is its connection."""
+    """A statement without an answer times out, and its connection is closed."""
     proxy = Proxy(url)
     async with proxy.running(url) as through:
         store = await make_store(through)
         await warm(store)
-        store._executor.answer_timeout_s = 0.2
+        timeout, store._pool.answer_timeout_s = store._pool.answer_timeout_s, 0.2
         proxy.is_silent = True
 
         with fails(CreateError, free, secrets=(STATE,)) as caught:
             await store.create(free, record(text=STATE))
 
         proxy.is_silent = False
+        store._pool.answer_timeout_s = timeout
         assert caught.value.transient
         assert caught.value.outcome_unknown
         assert await store.load(live) is not None

@@ -1,4 +1,4 @@
-"""Waiting for others: cancelled, timed out, deadlocked, or rewarded."""
+"""Waiting for locks: cancellation, timeouts and deadlocks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ on_sqlite = on(*(each for each in TARGETS if each.database == "sqlite"))
 
 
 def errors_of(store: SQLSessionStore) -> list[Any]:
-    """Return a list that receives the driver's errors, from now on."""
+    """Return a list that receives the driver's errors."""
     seen: list[Any] = []
     engine = store.engine.sync_engine
     event.listen(engine, "handle_error", lambda context: seen.append(context.original_exception))
@@ -56,11 +56,10 @@ def errors_of(store: SQLSessionStore) -> list[Any]:
 async def test_a_call_is_cancelled_as_it_waits(
     store: SQLSessionStore, host_engine: AsyncEngine, server: Server, call: Call, how: str
 ) -> None:
-    """No connection leaks, the next call works, and no other session has changed."""
+    """A cancelled call leaks no connection and changes no other session."""
     live, other, free = (SessionId.generate() for _ in range(3))
     await store.create(live, record(kept=True))
     await store.create(other, record(other=True))
-    used = await server.connection_id(store.engine)
     scope = anyio.CancelScope()
 
     async def make() -> None:
@@ -70,7 +69,7 @@ async def test_a_call_is_cancelled_as_it_waits(
     async with host_engine.connect() as connection:
         await store.bind(connection).update_ttl(live, HOUR)
         task = asyncio.ensure_future(make())
-        await server.until_waiting(used)
+        await server.until_waiting(task)
         if how == "task":
             task.cancel()
         else:
@@ -116,22 +115,26 @@ async def test_a_locked_row_is_waited_for_no_longer_than_the_timeout(
 async def test_a_deadlock_is_retried_inside(
     store: SQLSessionStore, host_engine: AsyncEngine, server: Server
 ) -> None:
-    """The call that the database sacrifices is made again, and succeeds."""
-    old_id, new_id = SessionId.generate(), SessionId.generate()
-    await store.create(old_id, record(kept=True))
-    used = await server.connection_id(store.engine)
+    """A call that the database aborts because of a deadlock is retried, and succeeds."""
     errors = errors_of(store)
 
-    async with host_engine.connect() as connection:
-        bound = store.bind(connection)
-        for _ in range(30):  # MySQL sacrifices the transaction that has changed less
-            await bound.create(SessionId.generate(), record())
-        await bound.create(new_id, record())
-        task = asyncio.ensure_future(store.change_id(old_id, new_id))
-        await server.until_waiting(used)
-        await bound.update_ttl(old_id, HOUR)
-        await connection.rollback()
-    await task
+    while True:
+        old_id, new_id = SessionId.generate(), SessionId.generate()
+        await store.create(old_id, record(kept=True))
+        async with host_engine.connect() as connection:
+            bound = store.bind(connection)
+            for _ in range(30):  # MySQL aborts the transaction that has changed less
+                await bound.create(SessionId.generate(), record())
+            await bound.create(new_id, record())
+            task = asyncio.ensure_future(store.change_id(old_id, new_id))
+            await server.until_waiting(task)
+            # PostgreSQL aborts the one that looks for a deadlock first, which may be the host.
+            with suppress(DatabaseError):
+                await bound.update_ttl(old_id, HOUR)
+            await connection.rollback()
+        await task
+        if errors:
+            break
 
     assert len(errors) == 1
     assert await store.load(new_id) is not None
@@ -146,7 +149,7 @@ async def test_a_serialization_failure_is_retried_inside(
     host_engine: AsyncEngine,
     server: Server,
 ) -> None:
-    """On a server that serializes, a call that came second is made again, and succeeds."""
+    """With serializable isolation, a call that conflicts is retried, and succeeds."""
     live = SessionId.generate()
     await store.create(live, record())
     engine = create_async_engine(url, isolation_level="SERIALIZABLE")
@@ -154,12 +157,11 @@ async def test_a_serialization_failure_is_retried_inside(
     serializable = await make_store(engine)
     errors = errors_of(serializable)
     await warm(serializable)
-    used = await server.connection_id(engine)
 
     async with host_engine.connect() as connection:
         await store.bind(connection).update(live, record(by="host"))
         task = asyncio.ensure_future(serializable.update(live, record(by="us")))
-        await server.until_waiting(used)
+        await server.until_waiting(task)
         await connection.commit()
     await task
 
@@ -171,7 +173,7 @@ async def test_a_serialization_failure_is_retried_inside(
 
 
 async def test_an_exhausted_pool(make_store: StoreMaker) -> None:
-    """A call that gets no connection fails as one that may be tried again."""
+    """A call that gets no connection from the pool fails with a transient error."""
     store = await make_store(engine_options={"pool_size": 1, "pool_timeout": 0.05})
     session_id = SessionId.generate()
 
@@ -186,7 +188,7 @@ async def test_an_exhausted_pool(make_store: StoreMaker) -> None:
 
 @on_sqlite
 async def test_sqlite_waits_for_another_process(store: SQLSessionStore, url: URL) -> None:
-    """While another process writes, a call waits, and then succeeds."""
+    """A call waits while another process writes, and then succeeds."""
     session_id = SessionId.generate()
     program = (
         "import sqlite3, sys\n"
@@ -197,7 +199,7 @@ async def test_sqlite_waits_for_another_process(store: SQLSessionStore, url: URL
         "connection.execute('COMMIT')\n"
         "connection.close()\n"
     )
-    with subprocess.Popen(  # noqa: ASYNC220  # its output is read once, at once
+    with subprocess.Popen(  # noqa: ASYNC220  # its output is read once, immediately
         [sys.executable, "-c", program, str(url.database)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -226,7 +228,7 @@ async def test_sqlite_waits_for_another_process(store: SQLSessionStore, url: URL
 async def test_sqlite_commits_without_autocommit(
     make_store: StoreMaker, store: SQLSessionStore, url: URL
 ) -> None:
-    """On an engine whose connections are always in a transaction, a call commits all the same."""
+    """A call commits on an engine whose connections are always in a transaction."""
     engine = create_async_engine(url, connect_args={"autocommit": False})
     shared = await make_store(engine)
     session_id, new_id = SessionId.generate(), SessionId.generate()
@@ -242,7 +244,7 @@ async def test_sqlite_commits_without_autocommit(
 
 
 async def test_sqlite_in_memory_outlives_a_cancelled_call() -> None:
-    """Cancelled at whatever moment, a call takes neither the table nor its rows along."""
+    """A call that is cancelled at any moment leaves no lock on the table or its rows."""
     async with SQLSessionStore("sqlite://") as store:
         async with store.engine.begin() as connection:
             await connection.run_sync(session_table().create)
@@ -267,7 +269,7 @@ async def test_sqlite_in_memory_outlives_a_cancelled_call() -> None:
 async def test_the_caller_repeats_a_transaction_of_his_own(
     store: SQLSessionStore, host_engine: AsyncEngine, target: Target
 ) -> None:
-    """In a transaction of the caller's, a lock that is not had is an error, and no retry."""
+    """In the caller's transaction, a lock timeout is an error without a retry."""
     live = SessionId.generate()
     await store.create(live, record())
     hasty = create_async_engine(host_engine.url)
@@ -289,14 +291,13 @@ async def test_the_caller_repeats_a_transaction_of_his_own(
 async def test_a_create_cancelled_as_it_waits_can_be_made_again(
     store: SQLSessionStore, host_engine: AsyncEngine, server: Server
 ) -> None:
-    """The id is the caller's or nobody's."""
+    """Creating and deleting one id concurrently leaves it live or unknown."""
     session_id = SessionId.generate()
-    used = await server.connection_id(store.engine)
 
     async with host_engine.connect() as connection:
         await store.bind(connection).create(session_id, record(by="host"))
         task = asyncio.ensure_future(store.create(session_id, record(by="us")))
-        await server.until_waiting(used)
+        await server.until_waiting(task)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()

@@ -1,4 +1,4 @@
-"""Servers and sessions that are set up in other ways: clocks, SQL modes, limits."""
+"""Servers and connections with other settings: clocks, SQL modes, limits."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SQL_MODES = (
 
 
 def initially(target: Target, setting: str) -> dict[str, Any]:
-    """Return the ``connect_args`` by which the driver makes ``setting`` when it connects."""
+    """Return the ``connect_args`` with which the driver applies ``setting``."""
     if target.database != "postgresql":
         return {"init_command": f"SET SESSION {setting}"}
     name, _, value = setting.partition("=")
@@ -61,7 +61,7 @@ def initially(target: Target, setting: str) -> dict[str, Any]:
 
 
 def settings() -> list[Any]:
-    """Return each setting with each target that has it."""
+    """Return each setting with each target that supports it."""
     cases = [(t, f"TimeZone={zone}") for t in POSTGRESQL for zone in ("Asia/Tokyo", "Etc/GMT+11")]
     cases += [(t, f"time_zone='{zone}'") for t in MYSQL + MARIADB for zone in TIME_ZONES]
     cases += [(t, f"sql_mode='{mode}'") for t in MYSQL + MARIADB for mode in SQL_MODES]
@@ -70,7 +70,7 @@ def settings() -> list[Any]:
 
 
 class BytesCodec:
-    """Stores text as the bytes of the same numbers, so that every byte can be stored."""
+    """Stores text as bytes with the same numbers, so that every byte can be stored."""
 
     def encode(self, state: dict[str, JSON]) -> bytes:
         """Return the bytes."""
@@ -94,7 +94,7 @@ async def test_a_setting_changes_nothing(  # noqa: PLR0913, PLR0917  # fixtures
     setting: str,
     owned: bool,
 ) -> None:
-    """Deadlines are exact, every byte comes back, and the expired are purged."""
+    """Deadlines are exact, every byte is kept, and expired sessions are purged."""
     connect_args = initially(target, setting)
     engine = create_async_engine(url, connect_args=connect_args)
     other = (
@@ -145,7 +145,7 @@ READ_ONLY = {
 async def test_a_server_that_only_reads(
     store: SQLSessionStore, make_store: StoreMaker, call: Call
 ) -> None:
-    """A write fails as one that may be tried again, and has changed nothing; a load succeeds."""
+    """A write fails with a transient error and changes nothing; a load succeeds."""
     live, free = SessionId.generate(), SessionId.generate()
     await store.create(live, record(kept=True))
     standby = await make_store()
@@ -167,7 +167,7 @@ async def test_a_server_that_only_reads(
 async def test_a_server_that_was_demoted(
     store: SQLSessionStore, make_store: StoreMaker, call: Call
 ) -> None:
-    """A connection that is found to be read-only is given up for one to the new primary."""
+    """A read-only connection is replaced by one to the new primary."""
     live, free = SessionId.generate(), SessionId.generate()
     await store.create(live, record())
     failing_over = await make_store()
@@ -191,12 +191,12 @@ async def test_a_server_that_was_demoted(
 
 @pytest.mark.parametrize("target", MYSQL + MARIADB, indirect=True, ids=str)
 async def test_a_state_larger_than_a_packet(store: SQLSessionStore, server: Server) -> None:
-    """It is refused before it is sent, for good, and the connection lives on."""
+    """A state that is too large is rejected before it is sent, and the connection is kept."""
     live, free = SessionId.generate(), SessionId.generate()
     await store.create(live, record(kept=True))
     async with store.engine.connect() as connection:
         packet = (await connection.execute(text("SELECT @@max_allowed_packet"))).scalar_one()
-    used = await server.connection_id(store.engine)
+    open_before = await server.open_connections()
     too_large = "x" * (packet // 2)
 
     for call, error in (
@@ -209,7 +209,7 @@ async def test_a_state_larger_than_a_packet(store: SQLSessionStore, server: Serv
         assert not caught.value.transient
         assert not caught.value.outcome_unknown
 
-    assert await server.connection_id(store.engine) == used
+    assert await server.open_connections() == open_before
     loaded = await store.load(live)
     assert loaded is not None
     assert loaded.state == {"kept": True}
@@ -224,7 +224,7 @@ LOCK_TIMEOUTS = {
 
 @pytest.mark.parametrize("target", SERVER_TARGETS, indirect=True, ids=str)
 async def test_every_wait_for_a_lock_is_bounded(store: SQLSessionStore) -> None:
-    """For three seconds a statement waits for rows, and for the table as long."""
+    """A statement waits at most three seconds for rows and for the table."""
     statement = LOCK_TIMEOUTS[_family(store.engine)]
 
     async with store.engine.connect() as connection:
@@ -234,15 +234,15 @@ async def test_every_wait_for_a_lock_is_bounded(store: SQLSessionStore) -> None:
 
 
 REFUSE = {
-    "postgresql": "ALTER TABLE {0} ADD CONSTRAINT refused CHECK (deadline < 0)",
-    "mysql": "ALTER TABLE {0} ADD CONSTRAINT refused CHECK (deadline < 0)",
-    "sqlite": "CREATE TRIGGER refused BEFORE INSERT ON {0}"
-    " BEGIN SELECT RAISE(ABORT, 'refused'); END",
+    "postgresql": "ALTER TABLE {0} ADD CONSTRAINT rejected CHECK (deadline < 0)",
+    "mysql": "ALTER TABLE {0} ADD CONSTRAINT rejected CHECK (deadline < 0)",
+    "sqlite": "CREATE TRIGGER rejected BEFORE INSERT ON {0}"
+    " BEGIN SELECT RAISE(ABORT, 'rejected'); END",
 }
 
 
 async def test_an_error_shows_no_row(make_store: StoreMaker, host_engine: AsyncEngine) -> None:
-    """What a database prints of a row that it refuses is not in the error."""
+    """If a database rejects a row and prints its values, the error does not contain them."""
     name = "sessionstore_refusing"
     session_id = SessionId.generate()
     async with host_engine.begin() as connection:
@@ -261,7 +261,7 @@ async def test_an_error_shows_no_row(make_store: StoreMaker, host_engine: AsyncE
 
 
 async def test_a_missing_table_names_the_command(make_store: StoreMaker) -> None:
-    """The error says what to run, and shows no id."""
+    """The error names the command to run, and shows no id."""
     session_id = SessionId.generate()
     store = await make_store(table="sessionstore_nowhere")
 

@@ -10,14 +10,18 @@ from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionstore_sql import SessionId, SQLSessionStore
+from sessionstore_sql.records import key_of
 from sessionstore_sql.schema import session_table
+from sessionstore_sql.sql.batching import ImmediateDispatcher
+from sessionstore_sql.sql.dialects.base import Row
+from sessionstore_sql.sql.operations import LOAD
 from tests.concurrency.stores import StoreMaker, record
 from tests.databases import TARGETS
 
 TABLE = "migrated"
 ON_POSTGRESQL = [target for target in TARGETS if target.database == "postgresql"]
 ENOUGH = 12
-"""Calls, after which both drivers have prepared what they send again and again."""
+"""Number of calls after which both drivers have prepared their statements."""
 
 pytestmark = [
     pytest.mark.anyio,
@@ -27,7 +31,7 @@ pytestmark = [
 
 @pytest.fixture
 async def administrator(url: URL) -> AsyncIterator[AsyncEngine]:
-    """Who migrates, and has made a table to be migrated."""
+    """An engine that migrates a table of its own."""
     engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
     table = session_table(TABLE)
     async with engine.connect() as connection:
@@ -41,7 +45,7 @@ async def administrator(url: URL) -> AsyncIterator[AsyncEngine]:
 
 
 async def migrate(administrator: AsyncEngine) -> None:
-    """Give the state another type, as no migration of ours would, under prepared statements."""
+    """Change the type of the state while statements are prepared."""
     statement = f"ALTER TABLE {TABLE} ALTER COLUMN state TYPE other_bytes"
     async with administrator.connect() as connection:
         await connection.execute(text(statement))
@@ -51,7 +55,7 @@ async def migrate(administrator: AsyncEngine) -> None:
 async def test_calls_outlive_a_migration(
     make_store: StoreMaker, administrator: AsyncEngine, host_engine: AsyncEngine, is_hosts: bool
 ) -> None:
-    """On every connection of the pool: one call finds out, and is made again, and so for all."""
+    """One call fails and is retried; all connections of the pool then work."""
     store = await make_store(host_engine if is_hosts else None, table=TABLE)
     session_id = SessionId.generate()
     await store.create(session_id, record(n=1))
@@ -65,7 +69,8 @@ async def test_calls_outlive_a_migration(
 
 
 async def on_every_connection(store: SQLSessionStore, session_id: SessionId) -> None:
-    """Load as often as the pool has connections, at once, and each alone."""
-    for loaded in await asyncio.gather(*(store._direct.load(session_id) for _ in range(5))):
+    """Load once on each connection of the pool, without coalescing."""
+    dispatcher, row = ImmediateDispatcher(store._pool, store._table), Row(key_of(session_id))
+    for loaded in await asyncio.gather(*(dispatcher.dispatch(LOAD, row) for _ in range(5))):
         assert loaded is not None
     assert await store.load(session_id) is not None

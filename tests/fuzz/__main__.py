@@ -1,4 +1,4 @@
-"""Bad input, for as long as there is time: ``make fuzz``."""
+"""Runs the tests of this folder with new seeds: ``make fuzz``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ _FOLDER = Path(__file__).parent
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Explore with one seed after another, and return the exit code: 1 if anything was found."""
+    """Run round after round, and return the exit code: 1 if a fault was found."""
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
-    parser.add_argument("minutes", type=float, nargs="?", default=10, help="10, if not given")
-    parser.add_argument("--seed", type=int, help="one round only, of this seed")
-    parser.add_argument("--factor", type=int, default=5, help="times the examples of make test")
+    parser.add_argument("minutes", type=float, nargs="?", default=10, help="default: 10")
+    parser.add_argument("--seed", type=int, help="run one round with this seed")
+    parser.add_argument(
+        "--factor", type=int, default=5, help="multiple of the examples of make test"
+    )
     parser.add_argument("-k", dest="chosen", default="", help="as pytest's: -k sqlite")
     options = parser.parse_args(arguments)
     end = monotonic() + options.minutes * 60
@@ -33,9 +35,9 @@ def main(arguments: Sequence[str]) -> int:
             f"round {rounds}: make fuzz ARGS='--seed {seed} --factor {options.factor}'", flush=True
         )
         if _explored(seed, options.factor, options.chosen) != 0:
-            print(f"Found something with the seed {seed}.")
+            print(f"A fault was found with the seed {seed}.")
             return 1
-    print(f"{rounds} rounds, and nothing found.")
+    print(f"{rounds} rounds, no fault found.")
     return 0
 
 

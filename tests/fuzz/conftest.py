@@ -1,4 +1,4 @@
-"""A database and an event loop for each database that is tried."""
+"""A table and an event loop for each database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fuzz.worlds import World
 
 @pytest.fixture(scope="module", params=TARGETS, ids=str)
 def world(request: pytest.FixtureRequest, databases: Databases) -> Iterator[World]:
-    """A table of its own, with some sessions, on every database and through every driver."""
+    """A new table with some sessions, on every database and through every driver."""
     target: Target = request.param
     with World(url_or_skip(target, databases, request.config)) as world:
         yield world

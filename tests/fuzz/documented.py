@@ -1,4 +1,4 @@
-"""The model: what each entry point may raise, and how it is seen that it raises nothing else."""
+"""The errors that each entry point may raise, and checks that it raises no others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.fuzz.hostile import SECRETS, let_loose
 from tests.leaks import chain_of, logged, shows
 
 ARGUMENTS = (TypeError, ValueError)
-"""For arguments: these and no classes of theirs, of which UnicodeEncodeError has the text."""
+"""Errors for arguments: exactly these classes. UnicodeEncodeError would show the text."""
 
 _BY_OPERATION: dict[str, tuple[type[SessionStoreError], set[type[SessionStoreError]]]] = {
     "create": (CreateError, {SerializationError, DuplicateIdError}),
@@ -38,11 +38,11 @@ _BY_OPERATION: dict[str, tuple[type[SessionStoreError], set[type[SessionStoreErr
     "delete_expired": (DeleteExpiredError, set()),
     "delete_expired_exclusively": (DeleteExpiredError, set()),
 }
-"""Of a database that works: whatever is handed over, it is not to blame for it."""
+"""Errors of a working database, which bad input must never cause."""
 
 
 def may_be_id(value: object) -> bool:
-    """Whether the contract has it for the text of an id."""
+    """Whether the contract accepts the text as an id."""
     return (
         isinstance(value, str)
         and 0 < len(value) <= 1_024
@@ -51,30 +51,30 @@ def may_be_id(value: object) -> bool:
 
 
 def may_be_ttl(value: object) -> bool:
-    """Whether the contract has it for a time to live."""
+    """Whether the contract accepts the value as a ttl."""
     return isinstance(value, timedelta) and timedelta(0) <= value <= timedelta(days=36_525)
 
 
 def may_be_batch_size(value: object, *, or_none: bool) -> bool:
-    """Whether the contract has it for a batch size."""
+    """Whether the contract accepts the value as a batch size."""
     is_size = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     return is_size or (or_none and value is None)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a call."""
+    """The outcome of a call."""
 
     value: Any = None
     error: Exception | None = None
 
 
 def attempt(call: Callable[[], Any], *also: type[Exception]) -> Outcome:
-    """Call, and require that what it raises is an argument's error, or one of ``also``."""
+    """Call, and assert that an error is one for arguments, or one of ``also``."""
     with logged() as log, let_loose():
         try:
             outcome = Outcome(value=call())
-        except Exception as error:  # noqa: BLE001  # which ones may come is what is looked at
+        except Exception as error:  # noqa: BLE001  # the test checks which errors are raised
             outcome = Outcome(error=error)
     require_secrets_kept(outcome.error, log.text)
     if outcome.error is not None and not isinstance(outcome.error, also):
@@ -85,11 +85,11 @@ def attempt(call: Callable[[], Any], *also: type[Exception]) -> Outcome:
 async def attempt_operation(
     operation: str, call: Callable[[], Coroutine[Any, Any, Any]]
 ) -> Outcome:
-    """Await one of the operations, and require that it raises what the contract says."""
+    """Await an operation, and assert that it raises only errors of the contract."""
     with logged() as log, let_loose():
         try:
             outcome = Outcome(value=await call())
-        except Exception as error:  # noqa: BLE001  # likewise
+        except Exception as error:  # noqa: BLE001  # the test checks which errors are raised
             outcome = Outcome(error=error)
     require_secrets_kept(outcome.error, log.text)
     if isinstance(outcome.error, SessionStoreError):
@@ -107,13 +107,13 @@ def _require_of(operation: str, error: SessionStoreError) -> None:
 
 
 def require_argument_error(error: Exception) -> None:
-    """Require that it says that an argument is wrong, and nothing of how that was found."""
+    """Assert that the error is about an argument and has no other error in its chain."""
     _require(type(error) in ARGUMENTS, error)
     _require(chain_of(error) == [error], error)
 
 
 def require_secrets_kept(error: Exception | None, *texts: str) -> None:
-    """Require that no planted secret shows, in the error or in any of the texts."""
+    """Assert that neither the error nor the texts contain a planted secret."""
     if error is not None:
         shown = shows(error, *SECRETS)
         assert not shown, f"a secret shows in {shown[0]}"

@@ -1,4 +1,4 @@
-"""How much is tried: a little, always the same, in ``make test``; more and new by ``make fuzz``."""
+"""The number of examples: few and fixed in ``make test``, many and new in ``make fuzz``."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy, tuples
 
 FACTOR = "SESSIONSTORE_FUZZ_FACTOR"
-"""The variable that ``make fuzz`` sets: so many times the examples, from a seed that it prints."""
+"""Environment variable of ``make fuzz``: the multiple of the examples, and the seed."""
 
 
 def explore(check: Callable[..., object], *strategies: SearchStrategy[Any], examples: int) -> None:
-    """Call ``check`` with what the strategies make.
+    """Call ``check`` with examples of the strategies.
 
     Args:
-        check: Fails where something comes out that is not documented.
-        strategies: One for each of its arguments.
-        examples: How many calls ``make test`` can afford.
+        check: Fails if a result is not documented.
+        strategies: One strategy for each argument.
+        examples: The number of calls in ``make test``.
     """
     factor = int(os.environ.get(FACTOR, "0"))
     phases = [Phase.generate, *([Phase.shrink] if factor else [])]

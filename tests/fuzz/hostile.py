@@ -1,4 +1,4 @@
-"""Objects that behave as badly as Python lets them."""
+"""Objects whose methods misbehave."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 _Class = TypeVar("_Class")
 
 SECRET = "Hunter2xPlantedqSecret"
-"""Planted wherever a secret can be. No escaping changes it, and nothing else contains it."""
+"""The planted secret. Escaping does not change it, and no other text contains it."""
 
 SECRETS = (SECRET, SECRET.encode().hex(), SECRET.encode().hex().upper())
 
 
 class HostileError(Exception):
-    """What the methods below raise. It is never to come out of ours."""
+    """The error of the methods below. No entry point may raise it."""
 
     def __init__(self) -> None:
         super().__init__(SECRET)
@@ -29,7 +29,7 @@ _let_loose = ContextVar("_let_loose", default=False)
 
 @contextmanager
 def let_loose() -> Iterator[None]:
-    """Have the objects behave badly while the context lasts: who prints a failure is spared."""
+    """Let the objects misbehave inside the context only, so that failures can be printed."""
     token = _let_loose.set(True)
     try:
         yield
@@ -38,7 +38,7 @@ def let_loose() -> Iterator[None]:
 
 
 def raises(*names: str) -> Callable[[type[_Class]], type[_Class]]:
-    """Have a class raise in these methods."""
+    """Return a class that raises in these methods."""
 
     def change(cls: type[_Class]) -> type[_Class]:
         for name in names:
@@ -59,7 +59,7 @@ def _raising(well_behaved: Any) -> Any:
 
 @raises("__repr__", "__str__", "__format__")
 class Unprintable:
-    """Raises where it is printed."""
+    """Raises when it is printed."""
 
 
 class Tattling:
@@ -73,7 +73,7 @@ class Tattling:
 
 @raises("__eq__", "__hash__", "__bool__", "__len__", "__iter__")
 class Incomparable:
-    """Raises where it is compared, hashed, or asked whether it is true."""
+    """Raises when it is compared, hashed or converted to a bool."""
 
 
 class Agreeing:
@@ -86,7 +86,7 @@ class Agreeing:
 
 
 class Masked:
-    """Raises where it is asked for its class, as ``isinstance`` does."""
+    """Raises when its class is read, as ``isinstance`` does."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
@@ -96,76 +96,76 @@ class Masked:
 
 
 class Posing:
-    """Says that it is a dict."""
+    """Claims to be a dict."""
 
     __class__ = dict  # type: ignore[assignment]
 
 
 class IntAndNoMore(int):
-    """An int of another type."""
+    """A subclass of int."""
 
 
 class StrAndNoMore(str):
-    """A str of another type."""
+    """A subclass of str."""
 
     __slots__ = ()
 
 
 class BytesAndNoMore(bytes):
-    """Bytes of another type."""
+    """A subclass of bytes."""
 
 
 class TimedeltaAndNoMore(timedelta):
-    """A timedelta of another type."""
+    """A subclass of timedelta."""
 
 
 class DictAndNoMore(dict[Any, Any]):
-    """A dict of another type."""
+    """A subclass of dict."""
 
 
 class ListAndNoMore(list[Any]):
-    """A list of another type."""
+    """A subclass of list."""
 
 
 class Number(IntEnum):
-    """Enums that are ints, which JSON has."""
+    """An enum whose members are ints."""
 
     ONE = 1
 
 
 class Word(Enum):
-    """Enums that are not, which JSON libraries like to unwrap."""
+    """An enum whose members JSON libraries convert to their values."""
 
     SECRET = SECRET
 
 
 @raises("__eq__", "__lt__", "__le__", "__gt__", "__ge__")
 class RaisingInt(int):
-    """An int that raises where it is compared."""
+    """An int that raises when it is compared."""
 
 
 @raises("__eq__", "__len__", "encode", "__str__", "__repr__")
 class RaisingStr(str):
-    """A str that raises where it is looked at."""
+    """A str that raises when it is inspected."""
 
     __slots__ = ()
 
 
 @raises("items", "keys", "values", "__iter__", "__len__", "__eq__")
 class RaisingDict(dict[Any, Any]):
-    """A dict that raises where it is looked into."""
+    """A dict that raises when it is read."""
 
 
 @raises("__iter__", "__len__", "__eq__", "__getitem__")
 class RaisingList(list[Any]):
-    """A list that raises where it is looked into."""
+    """A list that raises when it is read."""
 
 
 class GrowingDict(dict[Any, Any]):
-    """A dict that is another one each time that it is looked into."""
+    """A dict that changes whenever it is read."""
 
     def items(self) -> Any:
-        """Return an iterator over a dict that changes meanwhile."""
+        """Return an iterator over a dict that changes during the iteration."""
         for each in super().items():
             if _let_loose.get():
                 self[f"more {len(self)}"] = SECRET
@@ -180,7 +180,7 @@ class GrowingDict(dict[Any, Any]):
 
 
 def objects() -> list[Any]:
-    """Return what is of no type that anything takes."""
+    """Return values of types that no entry point accepts."""
     return [
         *(None, object(), object, b"", SECRET.encode(), bytearray(b"x"), 1j, ..., print),
         *((), (SECRET,), [], [SECRET], {}, {SECRET: SECRET}, {1}, frozenset(), range(3)),
@@ -189,7 +189,7 @@ def objects() -> list[Any]:
 
 
 def json_like() -> list[Any]:
-    """Return what is, or looks like, a JSON value."""
+    """Return values that are JSON values, or similar."""
     return [
         *(RaisingInt(1), RaisingStr("x"), RaisingDict(a=1), RaisingList([1])),
         *(GrowingDict(a=1, b=2), GrowingDict(a=object()), IntAndNoMore(5), StrAndNoMore("x")),

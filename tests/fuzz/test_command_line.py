@@ -1,4 +1,4 @@
-"""The command: whatever it is told, it ends with a documented code, and shows no secret."""
+"""For any arguments, the command ends with a documented code and shows no secret."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from hypothesis import strategies as st
 from sqlalchemy import URL
 
-from sessionstore_sql.command_line.application import run
-from sessionstore_sql.command_line.exit_codes import ExitCode
+from sessionstore_sql.cli.application import run
+from sessionstore_sql.cli.exit_codes import ExitCode
 from tests.cli.running import process
 from tests.databases import DATABASES
 from tests.fuzz import values
@@ -30,7 +30,7 @@ VARIABLE = "SESSIONSTORE_URL"
 
 _COMMANDS = ["upgrade", "downgrade", "current", "check", "sql", "purge", "stats"]
 _HARMLESS = {"current", "check", "sql", "stats"}
-"""Those that change nothing, whatever else they are told."""
+"""Commands that never change anything."""
 
 _OPTIONS = [
     *("--url", "--table", "--schema", "--batch-size", "--pause", "--max-time", "--dry-run"),
@@ -46,32 +46,32 @@ _TAKE_REVISIONS = {"upgrade", "downgrade", "sql"}
 _revisions = st.sampled_from(["", "head", "base", "+1", "nowhere", "head:base", "@"])
 
 _words = values.pieces.filter(lambda each: "\0" not in each)
-"""A process cannot be given a NUL."""
+"""Arguments of a process cannot contain NUL."""
 _arguments = st.one_of(st.sampled_from(_ARGUMENTS), _words)
 _secret_urls = values.url_texts()
 _urls_out_of_place = _secret_urls.filter(lambda each: "://" in each)
-"""What cannot be seen to be a URL cannot be hidden."""
+"""A text that does not look like a URL cannot be hidden."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """What the command is told; ``None`` stands for the URL of a database that is there."""
+    """The arguments of the command; ``None`` stands for the URL of an existing database."""
 
     arguments: list[str | None]
     variable: str | None
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether what it names first can change nothing, or there is nothing to change."""
+        """Whether the command changes nothing."""
         return bool(self.arguments) and self.arguments[0] in _HARMLESS
 
 
 @st.composite
 def commands(draw: st.DrawFn) -> Told:
-    """Return a command line that nearly makes sense, or one that doesn't."""
+    """Return a command line that is nearly valid, or invalid."""
     name = draw(values.mostly(st.sampled_from(_COMMANDS), _words, 7))
     arguments: list[str | None] = [name]
-    # Options that are given at the end of the line lack their value.
+    # Options at the end of the line have no value.
     if name == "sql":
         arguments.append(draw(st.sampled_from([*DATABASES, *DATABASES, "nonsense"])))
     few_or_many = values.mostly(st.just(0), st.integers(0, 3), 1)
@@ -89,7 +89,7 @@ def commands(draw: st.DrawFn) -> Told:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever becomes a file lies in a folder of its own; nobody's own URL is used."""
+    """The tests run in a temporary folder, without the developer's URL."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(VARIABLE, raising=False)
     yield
@@ -97,9 +97,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 def test_whatever_it_is_told(world: World) -> None:
-    """A documented exit code, no traceback, no secret; and the sessions are still there."""
+    """The command ends with a documented exit code, without a traceback or a secret."""
     if not world.is_file:
-        # Elsewhere it is the same, but for what is done in the database.
+        # On the servers only the effect in the database differs.
         pytest.skip("the command line is read without a database")
 
     def check(told: Told) -> None:
@@ -117,7 +117,7 @@ def test_whatever_it_is_told(world: World) -> None:
 
 
 def test_in_a_database(world: World) -> None:
-    """With options for the table at hand: what is refused changes nothing."""
+    """A command line that is rejected changes nothing."""
 
     def check(name: str, options: Sequence[str], table: str | None) -> None:
         world.run(world.reset())
@@ -131,7 +131,7 @@ def test_in_a_database(world: World) -> None:
         after = world.run(world.snapshot())
         if name in _HARMLESS or code != ExitCode.DONE or "--dry-run" in options:
             assert after == before
-        # Purging removes the one that is expired, at the most; here nothing else removes any.
+        # A purge deletes at most the one expired session; no other command deletes any.
         assert len(before) - len(after) <= 1
 
     options = st.lists(
@@ -154,9 +154,9 @@ def test_in_a_database(world: World) -> None:
 
 
 def test_as_a_process(world: World) -> None:
-    """What the interpreter itself would print counts too."""
+    """The output of the interpreter contains no secret either."""
     if not world.is_file:
-        pytest.skip("a process is a process")
+        pytest.skip("the database makes no difference to a process")
 
     def check(told: Told) -> None:
         arguments = [_text(each, world.url) for each in told.arguments]
@@ -177,7 +177,7 @@ def test_as_a_process(world: World) -> None:
 
 
 def _run(told: Told, url: URL) -> tuple[int, str, str]:
-    """Run it in this process, and return its exit code and what it has printed."""
+    """Run the command in this process, and return its exit code and output."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
     os.environ.pop(VARIABLE, None)

@@ -1,4 +1,4 @@
-"""Stores, engines, names and the options of a purge, made of whatever they are given."""
+"""Stores, engines, names and purge options with bad arguments."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from sessionstore_sql import (
     delete_expired_in_batches,
     migrate,
 )
-from sessionstore_sql.engines import create_engine, normalise_url
 from sessionstore_sql.schema import require_name, session_table
+from sessionstore_sql.sql.engines import create_engine
+from sessionstore_sql.sql.urls import normalise_url
 from tests.fuzz import values
 from tests.fuzz.documented import (
     attempt,
@@ -36,7 +37,7 @@ _QUOTES = {"postgresql+asyncpg": '"', "mysql+aiomysql": "`", "sqlite+aiosqlite":
 
 
 def test_urls(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """An engine, or an error about the argument that shows nothing of the URL."""
+    """A URL gives an engine, or an error that shows nothing of the URL."""
     monkeypatch.chdir(tmp_path)
 
     def check(url: Any) -> None:
@@ -48,7 +49,7 @@ def test_urls(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
 
 
 def test_engine_options() -> None:
-    """An engine, or an error about the options."""
+    """Engine options give an engine, or an error about the options."""
 
     def check(url: str, options: Any) -> None:
         attempt(lambda: create_engine(url, options))
@@ -58,7 +59,7 @@ def test_engine_options() -> None:
 
 
 def test_arguments_of_a_store() -> None:
-    """A store, or an error about an argument."""
+    """Arguments give a store, or an error about an argument."""
 
     def check(engine: Any, table: Any, schema: Any, options: Any) -> None:
         attempt(lambda: SQLSessionStore(engine, table=table, schema=schema, engine_options=options))
@@ -74,7 +75,7 @@ def test_arguments_of_a_store() -> None:
 
 
 def test_names_are_quoted() -> None:
-    """A name that is taken stands in quotes, wherever it stands, and cannot end them."""
+    """An accepted name is always quoted, and cannot end its quotes."""
 
     def check(table: Any, schema: Any, drivername: str) -> None:
         named = attempt(lambda: session_table(table, schema=schema))
@@ -107,14 +108,14 @@ def _ddl(table: Table, drivername: str) -> list[str]:
 
 
 def _without_quoted(statement: str, quote: str) -> str:
-    """Return what of a statement is outside of quotes; there are as many as open as close."""
+    """Return the parts of a statement outside of quotes, whose number is even."""
     outside = statement.replace(quote * 2, "").split(quote)
     assert len(outside) % 2 == 1, "a name has ended its quotes"
     return "".join(outside[::2])
 
 
 def test_options_of_a_purge(world: World) -> None:
-    """A purge that is done, or an error about an argument before anything is removed."""
+    """A purge runs, or an error about an argument is raised before anything is deleted."""
 
     async def check(batch_size: Any, pause: Any, max_time: Any, stop: Any, on_batch: Any) -> None:
         await world.reset()
@@ -149,7 +150,7 @@ def test_options_of_a_purge(world: World) -> None:
 
 
 def test_options_of_a_continuous_purge() -> None:
-    """They are looked at when it is called, and not only when it is awaited."""
+    """Arguments are checked when the function is called, not when it is awaited."""
     store = SQLSessionStore("sqlite://")
 
     def check(engine: Any, period: Any, batch_size: Any, pause: Any, on_batch: Any) -> None:
@@ -173,7 +174,7 @@ def test_options_of_a_continuous_purge() -> None:
 
 
 def test_names_of_a_table_in_a_database(world: World) -> None:
-    """What is accepted can be migrated, used, checked and dropped; what is not, changes nothing."""
+    """An accepted name can be migrated, used, checked and dropped; others change nothing."""
 
     async def check(name: Any) -> None:
         named = attempt(lambda: require_name(name, "table"))
@@ -192,7 +193,7 @@ async def _lives(world: World, table: str) -> None:
     async with SQLSessionStore(world.url, table=table) as store:
         some = [SessionId.generate() for _ in range(4)]
         record = SessionRecord({"secret": SECRET}, timedelta(hours=1))
-        # So many at once that the later ones are answered by one statement.
+        # So many concurrent calls that the later ones share a statement.
         await asyncio.gather(*(store.create(each, record) for each in some))
         await asyncio.gather(*(store.update(each, record) for each in some))
         assert None not in await asyncio.gather(*(store.load(each) for each in some))

@@ -1,4 +1,4 @@
-"""Rows that are not what the store has written, in the midst of others that are."""
+"""Damaged rows among rows that the store has written."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ deadlines = st.one_of(
     st.sampled_from([0, -1, 1, 2**62, 2**63 - 1, -(2**63), 10**15, 32_503_680_000_000_000]),
     st.integers(-(2**63), 2**63 - 1),
 )
-"""``None``: as it was."""
+"""``None``: unchanged."""
 
 misfits = st.one_of(
     st.sampled_from(
@@ -58,12 +58,12 @@ misfits = st.one_of(
     ),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
 )
-"""What no other database than SQLite lets into the columns of state and deadline."""
+"""Values that only SQLite accepts in the columns ``state`` and ``deadline``."""
 
 
 @pytest.mark.parametrize("coalesced", [True, False], ids=["coalesced", "alone"])
 def test_a_damaged_row_is_its_own_affair(world: World, coalesced: bool) -> None:
-    """What the caller of that session gets is documented; the others notice nothing."""
+    """A damaged row causes a documented error for its own session only."""
     store = world.store if coalesced else world.alone
 
     async def check(state: bytes, deadline: int | None, operation: str) -> None:
@@ -86,9 +86,9 @@ def test_a_damaged_row_is_its_own_affair(world: World, coalesced: bool) -> None:
 
 @pytest.mark.parametrize("coalesced", [True, False], ids=["coalesced", "alone"])
 def test_values_of_another_type_are_their_own_affair(world: World, coalesced: bool) -> None:
-    """SQLite has types for values and not for columns."""
+    """On SQLite, which types values instead of columns, the same holds for any value."""
     if not world.is_file:
-        pytest.skip("SQLite's own")
+        pytest.skip("only SQLite accepts such values")
     store = world.store if coalesced else world.alone
 
     async def check(state: Any, deadline: Any, operation: str) -> None:
@@ -110,7 +110,7 @@ def test_values_of_another_type_are_their_own_affair(world: World, coalesced: bo
 
 
 def test_keys_that_nothing_hashes_to_are_in_nobodys_way(world: World) -> None:
-    """Rows that no id leads to are purged when they expire, and counted."""
+    """Rows with a key that no id has are counted, and purged when they expire."""
 
     async def check(key: bytes, deadline: int, operation: str) -> None:
         await world.reset()
@@ -120,7 +120,7 @@ def test_keys_that_nothing_hashes_to_are_in_nobodys_way(world: World) -> None:
 
         await _require_harmless(world, world.store, operation)
 
-    # MySQL and MariaDB fill up what is shorter than 32 bytes, and take nothing longer.
+    # MySQL and MariaDB pad keys to 32 bytes, and reject longer ones.
     explore(
         lambda *drawn: world.run(check(*drawn)),
         st.binary(max_size=32),
@@ -131,7 +131,7 @@ def test_keys_that_nothing_hashes_to_are_in_nobodys_way(world: World) -> None:
 
 
 async def _require_harmless(world: World, store: SQLSessionStore, operation: str) -> None:
-    """Call it for the damaged session while others are loaded and extended."""
+    """Call the operation for the damaged session while others are loaded and extended."""
     damaged = asyncio.ensure_future(
         attempt_operation(operation, partial(operations[operation], store))
     )
@@ -142,7 +142,7 @@ async def _require_harmless(world: World, store: SQLSessionStore, operation: str
     _require_answer(operation, await damaged)
     await again
     assert [each is not None and each.state for each in loaded] == [STATE] * len(NEIGHBOURS)
-    if operation != "load":  # the rest takes longer than all of the above
+    if operation != "load":  # the other operations take longer
         return
     await migrate.check(world.url, table=world.table)
     statistics = await collect_statistics(store.engine, table=world.table)
@@ -157,8 +157,8 @@ async def _load_all(store: SQLSessionStore, session_ids: list[SessionId]) -> Non
 
 
 def _require_answer(operation: str, outcome: Outcome) -> None:
-    """Only reading finds out about a state; with a deadline of whatever kind, it may be expired."""
-    # None of the arguments is wrong.
+    """Return the errors: only ``load`` reads the state, and the session may be expired."""
+    # The arguments are valid.
     assert outcome.error is None or isinstance(outcome.error, SessionStoreError)
     if operation == "load" and outcome.value is not None:
         assert timedelta(0) < outcome.value.ttl

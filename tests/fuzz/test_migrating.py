@@ -1,4 +1,4 @@
-"""``sessionstore_sql.migrate``, with whatever a caller may hand over."""
+"""``sessionstore_sql.migrate`` with bad arguments."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ _revisions = st.one_of(
                 "+99",
                 "-99",
                 "sessionstore_0001",
+                "sessionstore_0002",
                 "sess",
                 "head:",
             ),
@@ -54,7 +55,7 @@ _revisions = st.one_of(
 
 
 def test_revisions_and_names(world: World) -> None:
-    """What is not there is refused as documented, and the sessions are kept."""
+    """An unknown revision or table raises a documented error, and the sessions are kept."""
 
     async def check(operation: str, revision: Any, table: Any, schema: Any) -> None:
         await world.reset()
@@ -85,13 +86,13 @@ def test_revisions_and_names(world: World) -> None:
 
 
 def test_targets(world: World) -> None:
-    """A URL that leads nowhere, with a password: it is in nothing that comes out."""
+    """Errors about an unreachable URL do not contain its password."""
     refused = [
         f"postgresql://u:{SECRET}@127.0.0.1:1/db",
         f"postgresql+psycopg://u:{SECRET}@127.0.0.1:1/db?application_name={SECRET}",
         f"mysql://u:{SECRET}@127.0.0.1:1/db",
         f"mysql+asyncmy://u:{SECRET}@127.0.0.1:1/db?charset={SECRET}",
-        world.url.set(username="nobody", password=SECRET, database=f"/no/{world.table}/where"),
+        world.url.set(username="unknown", password=SECRET, database=f"/no/{world.table}/where"),
     ]
 
     async def check(target: Any, operation: str) -> None:
@@ -108,7 +109,7 @@ async def _error_of(call: Callable[[], Any]) -> Exception | None:
     with logged() as log, logged("alembic") as more, let_loose():
         try:
             await call()
-        except Exception as error:  # noqa: BLE001  # which ones may come is what is looked at
+        except Exception as error:  # noqa: BLE001  # the test checks which errors are raised
             found = error
         else:
             return None
@@ -117,6 +118,6 @@ async def _error_of(call: Callable[[], Any]) -> Exception | None:
 
 
 def require_documented(error: Exception | None) -> None:
-    """Require that it is one of what ``migrate`` names, or an argument's."""
+    """Assert that the error is one that ``migrate`` documents, or one for arguments."""
     if error is not None and not isinstance(error, _DOCUMENTED):
         require_argument_error(error)

@@ -1,4 +1,4 @@
-"""The operations of a store, with whatever a caller may hand over."""
+"""The operations of a store with bad arguments."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from tests.fuzz.worlds import EXPIRED, LIVE, NEIGHBOURS, UNKNOWN, World
 
 
 class Call(NamedTuple):
-    """An operation, and what it is to be given."""
+    """An operation and its arguments."""
 
     operation: str
     arguments: tuple[Any, ...]
 
 
 class Parts(NamedTuple):
-    """What a record is to be made of."""
+    """The parts of a record."""
 
     state: Any
     ttl: Any
@@ -65,7 +65,7 @@ calls = st.one_of(
 
 
 def test_ids_and_records() -> None:
-    """An id or a record is made, or it is said what is wrong with its parts; neither is shown."""
+    """Parts give an id or a record, or an error that shows none of them."""
 
     def check(value: Any, state: Any, ttl: Any) -> None:
         made = attempt(lambda: SessionId(value))
@@ -79,7 +79,7 @@ def test_ids_and_records() -> None:
 
 
 def test_states_as_bytes() -> None:
-    """A state that comes back equal, or an error that shows none of it; of bytes, likewise."""
+    """A state is decoded unchanged, or rejected with an error that shows none of it."""
     codec = JSONCodec()
 
     def check(state: Any, data: bytes) -> None:
@@ -94,8 +94,8 @@ def test_states_as_bytes() -> None:
 
 
 @pytest.mark.parametrize("coalesced", [True, False], ids=["coalesced", "alone"])
-def test_a_refused_call_changes_nothing(world: World, coalesced: bool) -> None:
-    """It raises what the contract says, and every row is what it was."""
+def test_a_rejected_call_changes_nothing(world: World, coalesced: bool) -> None:
+    """A rejected call raises an error of the contract, and no row changes."""
     store = world.store if coalesced else world.alone
 
     async def check_async(call: Call) -> None:
@@ -115,7 +115,7 @@ def test_a_refused_call_changes_nothing(world: World, coalesced: bool) -> None:
 
 
 def test_calls_of_one_batch_fail_each_for_itself(world: World) -> None:
-    """Calls that are answered together: those with nothing wrong are answered as if alone."""
+    """In a batch, valid calls have the same result as single calls."""
 
     async def check(some: list[Call]) -> None:
         await world.reset()
@@ -140,7 +140,7 @@ def test_calls_of_one_batch_fail_each_for_itself(world: World) -> None:
 
 
 async def made(store: SQLSessionStore, call: Call) -> Exception | None:
-    """Make one call, and return its error, if it had one."""
+    """Make one call, and return its error or ``None``."""
     arguments = call.arguments
     if type(arguments[-1]) is Parts:
         record = attempt(partial(SessionRecord, *arguments[-1]))
@@ -155,7 +155,7 @@ async def made(store: SQLSessionStore, call: Call) -> Exception | None:
 
 
 def _is_legal(operation: str, arguments: tuple[Any, ...]) -> bool:
-    """Whether the contract has an answer for these arguments: a result, or an error of its own."""
+    """Whether the contract defines a result or an error for these arguments."""
     match operation:
         case "delete_expired":
             return may_be_batch_size(*arguments, or_none=True)

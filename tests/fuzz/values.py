@@ -1,4 +1,4 @@
-"""What is handed to the entry points: valid, nearly valid, and hostile."""
+"""Values for the entry points: valid, nearly valid and hostile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.fuzz.hostile import SECRET
 def mostly(
     valid: st.SearchStrategy[Any], otherwise: st.SearchStrategy[Any], share: int = 3
 ) -> st.SearchStrategy[Any]:
-    """Return ``share`` of what is valid for each that is not: or no call would get anywhere."""
+    """Return ``share`` valid values for each invalid one, so that calls get further."""
     return st.integers(0, share).flatmap(lambda drawn: otherwise if drawn == share else valid)
 
 
@@ -68,7 +68,7 @@ batch_sizes = mostly(
     st.one_of(st.integers(-2, 0), st.sampled_from([-(10**400), 1.0, math.nan, "1"]), anything),
 )
 
-# New each time, as some of them change when they are looked at.
+# Created anew each time, because some change when they are read.
 _json_like = st.integers(0, len(hostile.json_like()) - 1).map(
     lambda index: hostile.json_like()[index]
 )
@@ -129,7 +129,7 @@ _VALID = f'{{"secret":"{SECRET}","a":[1,{{"b":null}}]}}'.encode()
 
 @st.composite
 def _damaged(draw: st.DrawFn) -> bytes:
-    """Return a state with a bit turned over, or a piece of it missing or put in."""
+    """Return an encoded state with a flipped bit, or with a part removed or inserted."""
     data = bytearray(_VALID)
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(data) - 1))
@@ -163,7 +163,7 @@ stored_states = st.one_of(
         ]
     ),
 )
-"""What stands where a state was."""
+"""Values in place of a state."""
 
 names = mostly(
     st.one_of(
@@ -200,7 +200,7 @@ _option_values = st.one_of(
 
 @st.composite
 def url_texts(draw: st.DrawFn) -> str:
-    """Return a URL, or nearly, with a secret for its password and for some values of its query."""
+    """Return a valid or nearly valid URL with secrets in its password and query."""
     user = draw(st.sampled_from(["", f"u:{SECRET}@", f"u:{SECRET}/%@", f":{SECRET}@"]))
     database = draw(st.sampled_from(["", "/db", "/:memory:", "/file:x", "/" + "x" * 300]))
     query = "&".join(
@@ -234,4 +234,4 @@ engine_options = mostly(
     ),
     anything.filter(lambda each: type(each) is not dict),
 )
-"""With secrets among what the driver gets; to name an option is to tell nothing."""
+"""Options with secrets in their values; names of options are not secret."""

@@ -1,4 +1,4 @@
-"""A table with some sessions in it, the stores on it, and how it is seen that nothing changed."""
+"""A table with some sessions, stores on it, and snapshots of its rows."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sessionstore_sql import JSON, SessionId, SessionRecord, SQLSessionStore, migrate
-from sessionstore_sql.dialects import dialect_named
-from sessionstore_sql.schema import key_of, session_table
+from sessionstore_sql.records import key_of
+from sessionstore_sql.schema import session_table
+from sessionstore_sql.sql.dialects import dialect_named
 from tests.fuzz.hostile import SECRET
 
 NEIGHBOURS = [SessionId(f"neighbour {SECRET} {number}") for number in range(3)]
@@ -39,7 +40,7 @@ _DAY = timedelta(days=1)
 
 
 class World:
-    """A table of its own in a database, and an event loop."""
+    """A new table in a database, and an event loop."""
 
     def __init__(self, url: URL) -> None:
         self.url = url
@@ -67,15 +68,15 @@ class World:
         self._runner.__exit__(exc_type, exc, traceback)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Do something in the event loop."""
+        """Run a coroutine in the event loop."""
         return self._runner.run(work)
 
     def share(self, examples: int) -> int:
-        """Return how many of so many examples a server gets: each costs it several round trips."""
+        """Return the number of examples: fewer on servers, where each takes round trips."""
         return examples if self.is_file else max(1, examples // 6)
 
     async def reset(self) -> None:
-        """Have the sessions there again, and nothing else."""
+        """Restore the initial sessions, and delete all others."""
         async with self._connection() as connection:
             await connection.execute(delete(self.rows))
         for session_id in (*NEIGHBOURS, LIVE):
@@ -83,7 +84,7 @@ class World:
         await self.alone.create(EXPIRED, SessionRecord(dict(STATE), timedelta(0)))
 
     async def snapshot(self) -> Sequence[Row[Any]]:
-        """Return every row as it is stored."""
+        """Return every stored row."""
         columns = [self.rows.c[name] for name in ("id", "deadline", "state")]
         async with self._connection() as connection:
             found = (await connection.execute(select(*columns))).all()
@@ -112,7 +113,7 @@ class World:
             await connection.run_sync(Table(table, MetaData()).drop)
 
     def bytes(self, value: bytes) -> BindParameter[bytes]:
-        """Return a parameter that holds bytes, as every driver takes them."""
+        """Return a bytes parameter that works with every driver."""
         return literal(value, dialect_named(self.url.get_backend_name()).binary)
 
     def _connection(self) -> AsyncConnection:

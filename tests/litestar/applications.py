@@ -42,7 +42,7 @@ async def add(request: AnyRequest) -> None:
 
 @get("/login")
 async def login(request: AnyRequest) -> None:
-    """Let somebody be logged in from now on."""
+    """Log the user in."""
     rotate(request)
     request.session["user"] = request.query_params["user"]
 
@@ -55,13 +55,13 @@ async def renew(request: AnyRequest) -> None:
 
 @get("/logout")
 async def logout(request: AnyRequest) -> None:
-    """Let nobody be logged in any more."""
+    """Log the user out."""
     invalidate(request)
 
 
 @get("/switch")
 async def switch(request: AnyRequest) -> None:
-    """Log out, and leave a message for who comes next."""
+    """Log out, and store a message in a new session."""
     invalidate(request)
     request.session["message"] = "you are logged out"
 

@@ -9,6 +9,7 @@ from sqlalchemy import URL
 
 from sessionstore_sql import SQLSessionStore
 from sessionstore_sql.litestar import SQLStore
+from tests.stores import connections_in_use
 
 
 @pytest.fixture
@@ -19,5 +20,5 @@ async def cache(url: URL, store: SQLSessionStore) -> AsyncIterator[SQLStore]:
     """
     cache = SQLStore(url, namespace="cache")
     yield cache
-    assert cache._rows.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert connections_in_use(cache._rows) == 0
     await cache.aclose()

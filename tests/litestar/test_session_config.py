@@ -47,7 +47,7 @@ async def test_a_site_without_tls_has_to_ask_for_it() -> None:
     """On a laptop, for example."""
     cookie = await cookie_with(secure=False)
 
-    assert cookie.startswith("session=")
+    assert cookie.startswith("sessionstore_id=")
     assert "Secure" not in cookie
 
 
@@ -75,7 +75,9 @@ async def test_the_cookie_is_removed_with_the_attributes_it_was_set_with() -> No
         ({"store": "sqlite://"}, TypeError),
         ({"max_age": "60"}, TypeError),
         ({"max_age": True}, TypeError),
-        ({"max_age": 1.5}, TypeError),
+        ({"subject_of": "user"}, TypeError),
+        ({"subject_of": str}, TypeError),
+        ({"partitioned": True, "secure": False}, ValueError),
         ({"max_age": 0}, ValueError),
         ({"max_age": -1}, ValueError),
         ({"max_age": 10**12}, ValueError),
@@ -91,7 +93,9 @@ async def test_the_cookie_is_removed_with_the_attributes_it_was_set_with() -> No
     ],
     ids=str,
 )
-def test_what_cannot_work_is_refused(options: dict[str, Any], error: type[Exception]) -> None:
+def test_options_that_cannot_work_are_rejected(
+    options: dict[str, Any], error: type[Exception]
+) -> None:
     """When the application is made, and not when the first browser drops the cookie."""
     with pytest.raises(error):
         SQLSessionConfig(**{"store": MemoryBackend()} | options)

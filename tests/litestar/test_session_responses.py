@@ -45,6 +45,8 @@ def memory() -> MemoryBackend:
 def causes_of(error: BaseException) -> list[type[BaseException]]:
     """Return what an error was raised from, the first cause last."""
     cause = error.__cause__
+    if isinstance(cause, BaseExceptionGroup):  # Of the tasks that serve a stream.
+        (cause,) = cause.exceptions
     return [] if cause is None else [type(cause), *causes_of(cause)]
 
 
@@ -56,13 +58,13 @@ def states(memory: MemoryBackend) -> list[bytes]:
 async def test_an_exceptions_response_stores_the_session(memory: MemoryBackend) -> None:
     """What a handler did before it raised counts, as a failed login does."""
 
-    @get("/refuse")
-    async def refuse(request: AnyRequest) -> None:
+    @get("/fail")
+    async def fail(request: AnyRequest) -> None:
         request.session["failures"] = 1
         raise NotAuthorizedException("wrong password")
 
-    async with browser(application(memory, refuse)) as client:
-        response = await client.get("/refuse")
+    async with browser(application(memory, fail)) as client:
+        response = await client.get("/fail")
 
     assert response.status_code == 401
     assert COOKIE in response.cookies
@@ -91,7 +93,7 @@ async def test_a_stream_stores_what_was_there_when_it_began(memory: MemoryBacken
 
 @pytest.mark.parametrize("late", ["put", "put inside", "set_session", "clear_session"])
 async def test_a_change_that_comes_too_late_is_told(memory: MemoryBackend, late: str) -> None:
-    """Nobody believes that it was stored."""
+    """A late change is an error, because it was not stored."""
 
     async def body(request: AnyRequest) -> AsyncIterator[str]:
         yield "answer"
@@ -119,7 +121,7 @@ async def test_a_change_that_comes_too_late_is_told(memory: MemoryBackend, late:
 
 
 @pytest.mark.parametrize("late", [rotate, invalidate])
-async def test_a_demand_that_comes_too_late_is_refused(memory: MemoryBackend, late: Any) -> None:
+async def test_a_request_that_comes_too_late_is_rejected(memory: MemoryBackend, late: Any) -> None:
     """Where it is made."""
     refused = []
 
@@ -190,7 +192,7 @@ async def test_an_excluded_path_loads_nothing(memory: MemoryBackend) -> None:
 
 
 async def test_any_response_varies_by_cookie(memory: MemoryBackend) -> None:
-    """A cache that people share doesn't show an anonymous page to who is logged in."""
+    """A shared cache does not serve an anonymous page to a logged-in user."""
     async with browser(application(memory)) as client:
         response = await client.get("/untouched")
 
@@ -254,7 +256,7 @@ async def test_a_model_is_stored_as_a_dict(memory: MemoryBackend, model: Any) ->
         assert (await client.get("/show")).json() == {"name": "ada"}
 
 
-async def test_what_makes_no_dict_is_refused(memory: MemoryBackend) -> None:
+async def test_a_value_that_makes_no_dict_is_rejected(memory: MemoryBackend) -> None:
     """A list is no session."""
 
     @get("/list")
@@ -270,7 +272,7 @@ async def test_what_makes_no_dict_is_refused(memory: MemoryBackend) -> None:
 
 
 async def test_no_session_at_all_is_an_empty_one(memory: MemoryBackend) -> None:
-    """As is what somebody has set to ``None``."""
+    """A session that was set to ``None`` is treated in the same way."""
 
     @get("/none")
     async def none(request: AnyRequest) -> None:
@@ -369,7 +371,7 @@ def test_a_websocket_is_told_that_a_later_change_is_lost(memory: MemoryBackend) 
 
 
 def with_authentication(memory: MemoryBackend) -> Litestar:
-    """Return an application that wants everybody to be logged in, but for the login."""
+    """Return an application that requires a login, except for the login page."""
 
     async def retrieve(session: dict[str, Any], _: Any) -> str | None:
         return session.get("user")

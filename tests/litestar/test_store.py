@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import string
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import URL, text
@@ -16,8 +17,9 @@ from sessionstore_sql import (
     SessionId,
     SQLSessionStore,
     migrate,
+    state_prefixes,
 )
-from sessionstore_sql.litestar import SQLStore, entry_rows
+from sessionstore_sql.litestar import SQLStore
 from sessionstore_sql.testing.support import fails, record
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +53,7 @@ async def let_pass(cache: SQLStore, seconds: float) -> None:
 
 
 async def count_rows(engine: AsyncEngine) -> int:
-    """Return how many rows the table has, whoever's."""
+    """Return the number of rows in the table."""
     async with engine.connect() as connection:
         count: int = await connection.scalar(text("SELECT COUNT(*) FROM sessionstore_sessions"))
     return count
@@ -169,7 +171,7 @@ async def test_get_does_not_end_what_never_expires(cache: SQLStore) -> None:
 
 
 async def test_get_does_not_revive(cache: SQLStore) -> None:
-    """What has expired is not renewed."""
+    """An expired value is not renewed."""
     await cache.set("key", b"value", expires_in=1)
     await let_pass(cache, 2)
 
@@ -183,13 +185,13 @@ async def test_get_does_not_revive_what_expired_meanwhile(
 ) -> None:
     """Between its reading and its renewing the life ends, and others have seen it end."""
     await cache.set("key", b"value", expires_in=1)
-    renew = cache._rows.renew
+    update_if = cache._rows.update_if
 
-    async def renew_after_the_end(*arguments: object) -> None:
+    async def renew_after_the_end(*arguments: Any) -> int:
         await let_pass(cache, 2)
-        await renew(*arguments)  # type: ignore[arg-type]
+        return await update_if(*arguments)
 
-    monkeypatch.setattr(cache._rows, "renew", renew_after_the_end)
+    monkeypatch.setattr(cache._rows, "update_if", renew_after_the_end)
 
     assert await cache.get("key", renew_for=10) == b"value"
 
@@ -212,13 +214,13 @@ async def test_get_does_not_renew_what_was_set_meanwhile(
 ) -> None:
     """Between its reading and its renewing, someone sets another value, or the same for longer."""
     await cache.set("key", b"value", expires_in=10)
-    renew = cache._rows.renew
+    update_if = cache._rows.update_if
 
-    async def renew_after_a_set(*arguments: object) -> None:
+    async def renew_after_a_set(*arguments: Any) -> int:
         await cache.set("key", b"value", expires_in)
-        await renew(*arguments)  # type: ignore[arg-type]
+        return await update_if(*arguments)
 
-    monkeypatch.setattr(cache._rows, "renew", renew_after_a_set)
+    monkeypatch.setattr(cache._rows, "update_if", renew_after_a_set)
 
     assert await cache.get("key", renew_for=5) == b"value"
 
@@ -291,7 +293,7 @@ async def test_zero_is_over_at_once(cache: SQLStore, expires_in: int | timedelta
 async def test_longer_than_a_hundred_years_is_a_hundred_years(
     cache: SQLStore, expires_in: int | timedelta
 ) -> None:
-    """Nobody is told that a cache can't live so long."""
+    """A longer lifetime is reduced to the maximum without an error."""
     await cache.set("key", b"value", expires_in)
 
     seconds = await cache.expires_in("key")
@@ -300,7 +302,7 @@ async def test_longer_than_a_hundred_years_is_a_hundred_years(
 
 
 @pytest.mark.parametrize("life", [-1, timedelta(seconds=-1)])
-async def test_a_negative_life_is_refused(cache: SQLStore, life: int | timedelta) -> None:
+async def test_a_negative_lifetime_is_rejected(cache: SQLStore, life: int | timedelta) -> None:
     """And nothing is changed."""
     await cache.set("key", b"value", 60)
 
@@ -329,7 +331,7 @@ async def test_delete_all_goes_page_by_page(
     url: URL, store: SQLSessionStore, monkeypatch: pytest.MonkeyPatch, entries: int
 ) -> None:
     """It finds every entry, whether pages are full, or hold nothing but other people's rows."""
-    monkeypatch.setattr(entry_rows, "_PAGE", 3)
+    monkeypatch.setattr(state_prefixes, "_PAGE", 3)
     cache = SQLStore(url, namespace="cache")
     for number in range(entries):
         await cache.set(f"key-{number}", b"value")
@@ -416,7 +418,7 @@ async def test_one_namespace_is_shared_by_all_stores_of_its_name(cache: SQLStore
 
 
 async def test_of_sets_at_once_the_last_one_stays(cache: SQLStore) -> None:
-    """Whether the key was there or not, none fails, and the value is one of theirs."""
+    """Concurrent sets never fail, and the stored value is one of them."""
     for key in ("new", "new", "other"):
         values = [f"value-{number}".encode() for number in range(20)]
 
@@ -426,7 +428,7 @@ async def test_of_sets_at_once_the_last_one_stays(cache: SQLStore) -> None:
 
 
 async def test_sets_and_deletes_at_once_do_not_fail(cache: SQLStore, url: URL) -> None:
-    """From several stores, so that nobody answers for two."""
+    """Several stores are used, so that their calls are not coalesced."""
     others = [SQLStore(url, namespace="cache") for _ in range(3)]
 
     await asyncio.gather(
@@ -451,7 +453,7 @@ async def test_delete_all_beside_sets_does_not_fail(cache: SQLStore, url: URL) -
 
 
 async def test_delete_expired_removes_rows(cache: SQLStore, store: SQLSessionStore) -> None:
-    """What has expired, and no more, as far as the batch goes."""
+    """Only expired values are deleted, at most one batch."""
     for number in range(5):
         await cache.set(f"key-{number}", b"value", expires_in=1)
     await let_pass(cache, 2)
@@ -464,7 +466,7 @@ async def test_delete_expired_removes_rows(cache: SQLStore, store: SQLSessionSto
 
 
 async def test_an_entry_is_no_session(cache: SQLStore, store: SQLSessionStore) -> None:
-    """Whoever knows its id and sends it as a cookie gets nothing."""
+    """The id of a cached value does not work as a cookie."""
     await cache.set("key", b'{"user": "admin"}')
 
     with fails(LoadError, DeserializationError):
@@ -472,7 +474,7 @@ async def test_an_entry_is_no_session(cache: SQLStore, store: SQLSessionStore) -
 
 
 async def test_a_session_is_no_entry(cache: SQLStore, store: SQLSessionStore) -> None:
-    """A row that somebody else wrote is an error, and is kept."""
+    """A row with another format is an error, and is kept."""
     session_id = cache.namespace.id_of("key")
     await store.create(session_id, record(user="ada"))
 

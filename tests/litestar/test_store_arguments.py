@@ -1,4 +1,4 @@
-"""What ``SQLStore`` refuses, and when it gives up: no database is needed."""
+"""Arguments that ``SQLStore`` rejects, and when it gives up; no database is needed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_namespace_is_text(cache: SQLStore, name: Any) -> None:
 async def test_set_gives_up_on_a_restless_key(
     cache: SQLStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the key is always what it was not a moment ago, the caller hears of it."""
+    """If the key keeps changing, the caller gets an error."""
     calls = []
 
     async def update(session_id: Any, record: Any) -> None:
@@ -79,7 +79,7 @@ async def test_set_gives_up_on_a_restless_key(
 
 
 def test_an_entry_is_recognised_by_its_beginning(cache: SQLStore) -> None:
-    """Whoever reads rows by hand sees what it is, and where it belongs."""
+    """A row can be read by hand: it names its namespace and key."""
     entry = Entry.new(cache.with_namespace("prices").namespace, b"value", expires=True)
 
     assert entry.header.startswith(b"\0litestar\0\0\0\5cache\0\0\0\6prices\xff\1")

@@ -31,7 +31,7 @@ async def client_of(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_responses_are_cached(url: URL, store: SQLSessionStore) -> None:
-    """A handler with ``cache`` is called once, whoever asks."""
+    """A handler with ``cache`` is called once for all visitors."""
     calls = []
 
     @get("/", cache=True, sync_to_thread=False)
@@ -48,7 +48,7 @@ async def test_responses_are_cached(url: URL, store: SQLSessionStore) -> None:
 
 
 async def test_requests_are_limited(url: URL, store: SQLSessionStore) -> None:
-    """The third of two is refused, by whichever process counts it."""
+    """The third request is rejected, in any process."""
 
     @get("/", sync_to_thread=False)
     def handler() -> str:

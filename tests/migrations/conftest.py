@@ -16,7 +16,7 @@ from tests.databases import fresh_database
 
 @pytest.fixture
 def table() -> str:
-    """A table of this test's own, which nobody has made yet."""
+    """The name of a table that does not exist yet."""
     return f"t_{secrets.token_hex(4)}"
 
 

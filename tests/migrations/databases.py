@@ -44,6 +44,14 @@ async def tables_at(url: URL, schema: str | None = None) -> set[str]:
     return tables
 
 
+async def columns_of(engine: AsyncEngine, table: str) -> set[str]:
+    """Return the names of the columns."""
+    async with engine.connect() as connection:
+        return await connection.run_sync(
+            lambda sync: {each["name"] for each in inspect(sync).get_columns(table)}
+        )
+
+
 async def description(engine: AsyncEngine, table: str) -> dict[str, Any]:
     """Return all that SQLAlchemy can tell of a table, with its name left out."""
     async with engine.connect() as connection:
@@ -58,6 +66,8 @@ def _describe(connection: Any, table: str) -> dict[str, Any]:
     indexes = inspector.get_indexes(table)
     for index in indexes:
         index["name"] = str(index["name"]).replace(table, "")
+        options = index.get("dialect_options", {})
+        index["dialect_options"] = {name: str(value) for name, value in options.items()}
     try:
         options = inspector.get_table_options(table)
     except NotImplementedError:  # SQLAlchemy 2.0 on PostgreSQL

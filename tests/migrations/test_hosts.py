@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from sessionstore_sql import migrate
 from tests.migrations.databases import ROOT, execute
+from tests.migrations.projects import Project
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +76,7 @@ async def differences(url: URL, metadata: MetaData, **options: Any) -> list[Any]
 
 @pytest.mark.parametrize("include_schemas", [False, True])
 async def test_autogenerate_leaves_our_tables_out(empty_url: URL, include_schemas: bool) -> None:
-    """With the helper, a host sees neither table of ours, and still all of its own."""
+    """With the helper, autogenerate ignores the session tables and sees all others."""
     await migrate.upgrade(empty_url)
     await execute(empty_url, "CREATE TABLE forgotten (id INTEGER)")
     host = MetaData()
@@ -122,6 +123,40 @@ async def test_the_helper_knows_the_name_and_the_schema() -> None:
     assert include_name("logins", "column", {"schema_name": "web", "table_name": "users"})
 
 
+@pytest.mark.parametrize("ours", [None, "default", "other"])
+async def test_the_helper_hides_a_table_in_one_schema_only(
+    empty_url: URL, tmp_path: Path, ours: str | None
+) -> None:
+    """The host has tables of the same names in the default schema, or in another one."""
+    if empty_url.get_backend_name() != "postgresql":
+        pytest.skip("only PostgreSQL has several schemas in a database of this test's own")
+    await execute(empty_url, "CREATE SCHEMA auth")
+    schema = {"default": "public", "other": "auth"}.get(ours or "")
+    hosts = "public" if ours == "other" else "auth"
+    await migrate.upgrade(empty_url, table="logins", schema=schema)
+    await execute(empty_url, f"CREATE TABLE {hosts}.logins (id INTEGER)")
+    hidden = f"migrate.exclude_session_tables('logins', schema={schema!r})"
+    host = Project(
+        tmp_path / "host", empty_url, options=f"include_schemas=True, include_name={hidden}"
+    )
+
+    generated = await host.generate("first")
+    found = await differences(
+        empty_url,
+        MetaData(),
+        include_schemas=True,
+        include_name=migrate.exclude_session_tables("logins", schema=schema),
+    )
+
+    upgrade = generated[generated.index("def upgrade") : generated.index("def downgrade")]
+    assert upgrade.count("op.drop_table") == 1
+    assert ("op.drop_table('logins', schema='auth')" in upgrade) is (hosts == "auth")
+    assert "logins_version" not in upgrade
+    assert [(what, table.name, table.schema) for what, table in found] == [
+        ("remove_table", "logins", None if hosts == "public" else hosts)
+    ]
+
+
 async def test_the_hosts_own_version_table_is_left_alone(empty_url: URL) -> None:
     """``alembic_version`` is the host's: what is in it stays through up and down."""
     await execute(
@@ -166,7 +201,7 @@ def test_our_revisions_are_a_branch_of_the_hosts_history(tmp_path: Path) -> None
     assert "No new upgrade operations" in alembic("check")
     assert {line.split()[0] for line in alembic("current").splitlines()} == {
         "host_1",
-        "sessionstore_0001",
+        "sessionstore_0002",
     }
     alembic("downgrade", "sessionstore@base")
     assert alembic("current").split() == ["host_1", "(head)"]

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from sessionstore_sql import migrate
+from sessionstore_sql import DatabaseError, migrate
+from sessionstore_sql.sql.dialects import upgrading
 from tests.migrations.databases import ROOT, execute, shown
 
 pytestmark = pytest.mark.anyio
@@ -121,7 +123,7 @@ async def test_tasks_that_upgrade_at_once_all_succeed(url: URL, table: str) -> N
 
 
 async def test_transactions_that_upgrade_at_once_all_succeed(url: URL, table: str) -> None:
-    """Tasks with open transactions wait for each other's end, and none for ever.
+    """Tasks with open transactions wait for each other's end, and none forever.
 
     Two tables each: who holds the lock of one must get at Alembic for the other.
     """
@@ -182,6 +184,7 @@ def test_threads_with_loops_of_their_own_upgrade_at_once(url: URL, table: str) -
         asyncio.run(migrate.check(url, table=f"{table}_{number}"))
 
 
+@pytest.mark.every_driver
 async def test_an_engine_with_tiny_timeouts_waits_its_turn(
     url: URL, table: str, database_name: str
 ) -> None:
@@ -200,10 +203,11 @@ async def test_an_engine_with_tiny_timeouts_waits_its_turn(
     await migrate.check(url, table=table)
 
 
+@pytest.mark.every_driver
 async def test_a_failed_upgrade_leaves_neither_lock_nor_settings(
     url: URL, table: str, database_name: str
 ) -> None:
-    """A connection that goes back to the pool after an error blocks nobody."""
+    """A connection that is returned to the pool after an error holds no lock."""
     await execute(url, f"CREATE TABLE {table} (id INTEGER)")
     async with impatient_engine(url, database_name) as engine:
         async with engine.connect() as connection:
@@ -212,15 +216,16 @@ async def test_a_failed_upgrade_leaves_neither_lock_nor_settings(
             await migrate.upgrade(engine, table=table)
         await execute(url, f"DROP TABLE {table}")
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await migrate.upgrade(url, table=table)
 
         async with engine.connect() as connection:
             assert await connection.scalar(text(SETTINGS[database_name])) == before
 
 
+@pytest.mark.every_driver
 async def test_a_cancelled_upgrade_leaves_the_queue(url: URL, table: str) -> None:
-    """Who gives up waiting holds nothing, and its engine goes on working."""
+    """An upgrade that is cancelled while it waits holds no lock, and its engine still works."""
     engine = create_async_engine(url, pool_size=1, max_overflow=0)
     async with queue_held(url, table):
         upgrade = asyncio.create_task(migrate.upgrade(engine, table=table))
@@ -229,7 +234,7 @@ async def test_a_cancelled_upgrade_leaves_the_queue(url: URL, table: str) -> Non
         with pytest.raises(asyncio.CancelledError):
             await upgrade
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         await migrate.upgrade(url, table=table)
         await migrate.upgrade(engine, table=table)
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
@@ -240,3 +245,34 @@ async def test_a_cancelled_upgrade_leaves_the_queue(url: URL, table: str) -> Non
 def database_name(target: Any) -> str:
     """The database behind the URL, which may call MariaDB mysql."""
     return str(target.database)
+
+
+@pytest.mark.every_driver
+async def test_the_wait_for_another_upgrade_is_bounded_and_logged(
+    url: URL, table: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is transient, and says who holds the lock, as the log does before."""
+    monkeypatch.setattr(upgrading, "_SILENT_S", 0)
+    async with queue_held(url, table):
+        with pytest.raises(DatabaseError, match="another upgrade") as caught:
+            await migrate.upgrade(url, table=table, wait=timedelta(seconds=1.5))
+
+    assert caught.value.transient
+    assert "it is held by" in str(caught.value)
+    messages = [each.getMessage() for each in caplog.records if each.name.endswith(".migrate")]
+    assert any("waiting for the lock of another upgrade" in each for each in messages)
+    assert await migrate.current(url, table=table) is None
+    await migrate.upgrade(url, table=table)
+
+
+@pytest.mark.parametrize("wait", [5, None, "10s"])
+async def test_the_wait_is_a_duration(url: URL, table: str, wait: Any) -> None:
+    """A number could be one of any unit."""
+    with pytest.raises(TypeError, match="wait must be a timedelta"):
+        await migrate.upgrade(url, table=table, wait=wait)
+
+
+async def test_the_wait_is_not_negative(url: URL, table: str) -> None:
+    """It is found before anything is sent."""
+    with pytest.raises(ValueError, match="wait must not be negative"):
+        await migrate.upgrade(url, table=table, wait=timedelta(seconds=-1))

@@ -1,8 +1,9 @@
-"""What is published: the contents of the distributions, and the wheel at work on its own."""
+"""The contents of the distributions, and the wheel in an empty environment."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -44,7 +45,7 @@ print("done")
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an sdist and the wheel that was built from it."""
+    """A folder with an sdist and the wheel built from it."""
     if given := os.environ.get("SESSIONSTORE_TEST_DIST"):
         return ROOT / given
     folder = tmp_path_factory.mktemp("dist")
@@ -54,7 +55,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(dist: Path) -> Path:
-    """The one wheel that was built."""
+    """The wheel."""
     (found,) = dist.glob("*.whl")
     return found
 
@@ -68,28 +69,28 @@ def wheel_names(wheel: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def sdist_names(dist: Path) -> set[str]:
-    """The files in the sdist, without the folder that holds them all."""
+    """The files in the sdist, without its top-level folder."""
     (found,) = dist.glob("*.tar.gz")
     with tarfile.open(found) as archive:
         return {name.partition("/")[2] for name in archive.getnames()}
 
 
 def test_wheel_contains_one_package(wheel_names: set[str]) -> None:
-    """Nothing at the top level but the package: no ``migrations``, no ``tests``."""
+    """The wheel contains only the package at the top level: no ``migrations``, no ``tests``."""
     top_level = {name.partition("/")[0] for name in wheel_names}
 
     assert {name for name in top_level if not name.endswith(".dist-info")} == {"sessionstore_sql"}
 
 
 def test_wheel_contains_the_whole_package(wheel_names: set[str]) -> None:
-    """Every module is there, and the marker that makes its types count."""
+    """The wheel contains every module, and the marker for type checkers."""
     modules = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
 
     assert wheel_names >= modules | {"sessionstore_sql/py.typed"}
 
 
 def test_wheel_contains_the_migrations(wheel_names: set[str]) -> None:
-    """Alembic's environment and every revision are inside the package."""
+    """The wheel contains Alembic's environment and every revision inside the package."""
     revisions = {path.name for path in (ROOT / "migrations" / "versions").glob("*.py")}
 
     assert revisions
@@ -100,12 +101,12 @@ def test_wheel_contains_the_migrations(wheel_names: set[str]) -> None:
 
 
 def test_wheel_contains_the_licence(wheel_names: set[str]) -> None:
-    """Who redistributes the wheel needs it."""
+    """The wheel contains the licence, which redistribution requires."""
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel_names)
 
 
 def test_sdist_contains_what_a_packager_runs(sdist_names: set[str]) -> None:
-    """The tests, the migrations and Alembic's configuration are in the source distribution."""
+    """The sdist contains the tests, the migrations and Alembic's configuration."""
     assert sdist_names >= {
         "LICENSE",
         "Makefile",
@@ -120,15 +121,17 @@ def test_sdist_contains_what_a_packager_runs(sdist_names: set[str]) -> None:
 
 @pytest.mark.parametrize("names", ["wheel_names", "sdist_names"])
 def test_no_leftovers_are_published(names: str, request: pytest.FixtureRequest) -> None:
-    """No compiled files, caches or databases of the checkout it was built in."""
+    """The distributions contain no compiled files, caches or databases."""
     contents: set[str] = request.getfixturevalue(names)
 
-    leftovers = (".pyc", ".venv", "__pycache__", "_cache", ".coverage", ".hypothesis")
-    assert [name for name in contents if any(part in name for part in leftovers)] == []
+    leftover = re.compile(
+        r"(^|/)(__pycache__|\.\w+_cache|\.venv[^/]*|\.coverage[^/]*|\.hypothesis)(/|$)|\.(pyc|db)$"
+    )
+    assert [name for name in contents if leftover.search(name)] == []
 
 
 def test_wheel_does_its_job_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
-    """Installed with one extra, it migrates inside a running loop, stores and loads."""
+    """The installed wheel migrates inside a running loop, stores and loads."""
     environment = tmp_path / "venv"
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"
@@ -141,7 +144,7 @@ def test_wheel_does_its_job_in_an_empty_environment(wheel: Path, tmp_path: Path)
 
 
 def test_the_command_comes_with_its_extra(wheel: Path, tmp_path: Path) -> None:
-    """Without it, it says how to get it; with it, it finds the migrations in the wheel."""
+    """The command names its extra if it is missing, and finds the migrations in the wheel."""
     environment = tmp_path / "venv"
     venv.create(environment, with_pip=True)
     python, command = environment / "bin" / "python", environment / "bin" / "sessionstore-sql"
@@ -159,7 +162,7 @@ def test_the_command_comes_with_its_extra(wheel: Path, tmp_path: Path) -> None:
 
 
 def run(*command: object, cwd: Path) -> str:
-    """Return what ``command`` printed; fail with everything it said if it failed."""
+    """Return the output of ``command``; if it fails, fail with its output."""
     done = subprocess.run(
         list(map(str, command)),
         cwd=cwd,

@@ -1,4 +1,4 @@
-"""An integration whose framework is not installed says what to install."""
+"""An integration whose framework is not installed names the extra."""
 
 from __future__ import annotations
 
@@ -13,10 +13,21 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize(
     ("extra", "framework"),
-    [("litestar", "litestar"), ("aiohttp", "aiohttp_session"), ("otel", "opentelemetry")],
+    [
+        ("starlette", "starlette"),
+        ("fastapi", "fastapi"),
+        ("litestar", "litestar"),
+        ("aiohttp", "aiohttp_session"),
+        ("flask", "flask"),
+        ("quart", "quart"),
+        ("django", "django"),
+        ("starsessions", "starsessions"),
+        ("otel", "opentelemetry"),
+        ("encryption", "cryptography"),
+    ],
 )
 def test_a_missing_framework_is_named_with_its_extra(extra: str, framework: str) -> None:
-    """As a missing driver is."""
+    """The error names the framework and the extra to install."""
     script = f"import sys; sys.modules[{framework!r}] = None; import sessionstore_sql.{extra}"
 
     done = subprocess.run(

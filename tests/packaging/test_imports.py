@@ -1,4 +1,4 @@
-"""What importing the package costs: neither a driver nor Alembic."""
+"""Importing the package imports neither a driver nor Alembic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ NOT_NEEDED = {
     "asyncmy",
     "asyncpg",
     "click",
+    "cryptography",
     "django",
+    "flask",
     "litestar",
     "opentelemetry",
     "psycopg",
@@ -25,8 +27,9 @@ NOT_NEEDED = {
     "pydantic",
     "pymysql",
     "pytest",
+    "quart",
     "rich",
-    "sessionstore_sql.command_line",
+    "sessionstore_sql.cli",
     "sessionstore_sql.migrate",
     "sessionstore_sql.otel",
     "sessionstore_sql.statistics",
@@ -51,7 +54,7 @@ asyncio.run(main())
 
 
 def modules_after(statement: str) -> set[str]:
-    """Return the names of the modules that a new interpreter has after ``statement``."""
+    """Return the modules that a new interpreter has imported after ``statement``."""
     script = f"import sys\n{statement}\nprint(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
@@ -60,19 +63,19 @@ def modules_after(statement: str) -> set[str]:
 
 
 def test_import_loads_no_driver_and_not_alembic() -> None:
-    """An application pays for the database it uses, when it uses it."""
+    """Drivers and Alembic are imported only when they are used."""
     assert modules_after("import sessionstore_sql") & NOT_NEEDED == set()
 
 
 def test_constructing_a_store_loads_its_own_driver_only() -> None:
-    """A store on SQLite works where no other driver is installed."""
+    """A store on SQLite needs no other driver."""
     store = "from sessionstore_sql import SQLSessionStore; SQLSessionStore('sqlite://')"
 
     assert modules_after(store) & NOT_NEEDED == {"aiosqlite"}
 
 
-def test_a_store_that_nobody_watches_needs_no_opentelemetry() -> None:
-    """Using it imports nothing of it, and it need not be installed."""
+def test_a_store_without_telemetry_needs_no_opentelemetry() -> None:
+    """A store without telemetry works if OpenTelemetry is not installed."""
     names = modules_after(USE)
 
     assert {name for name in names if name.startswith("opentelemetry.")} == set()
@@ -81,18 +84,18 @@ def test_a_store_that_nobody_watches_needs_no_opentelemetry() -> None:
 
 @pytest.mark.parametrize("name", ["sessionstore_sql", "sessionstore_sql.migrate"])
 def test_import_warns_of_nothing(name: str) -> None:
-    """No deprecated name of a dependency is touched on the way."""
+    """The import uses no deprecated name of a dependency."""
     subprocess.run([sys.executable, "-W", "error", "-c", f"import {name}"], cwd=ROOT, check=True)
 
 
 def test_starlette_needs_neither_fastapi_nor_pydantic() -> None:
-    """Each extra brings what its module imports."""
+    """The module for Starlette does not import FastAPI or Pydantic."""
     assert modules_after("import sessionstore_sql.starlette") & {"fastapi", "pydantic"} == set()
 
 
 @pytest.mark.parametrize("extra", ["starlette", "fastapi"])
 def test_a_missing_extra_says_what_to_install(extra: str) -> None:
-    """Whoever imports an integration without what it integrates is told its extra."""
+    """Importing an integration without its framework raises an error that names the extra."""
     script = f"import sys; sys.modules[{extra!r}] = None; import sessionstore_sql.{extra}"
 
     done = subprocess.run(

@@ -92,7 +92,7 @@ async def test_no_batch_is_larger_than_asked() -> None:
 
 
 async def test_an_empty_batch_is_told_of() -> None:
-    """The callback hears of a purge that found nothing, so that it can tell that one ran."""
+    """The callback is also called for a purge that found nothing."""
     counts: list[int] = []
 
     report = await delete_expired_in_batches(WatchedBackend(), on_batch=counts.append)
@@ -221,7 +221,7 @@ async def test_a_pause_is_as_long_as_the_batch_at_least(
     ],
     ids=str,
 )
-async def test_bad_arguments_are_refused(options: dict[str, Any], error: type[Exception]) -> None:
+async def test_bad_arguments_are_rejected(options: dict[str, Any], error: type[Exception]) -> None:
     """A wrong type or range is an error before anything was removed."""
     backend = WatchedBackend()
     await backend.fill(expired=1)

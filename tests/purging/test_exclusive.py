@@ -1,13 +1,15 @@
-"""Purges that leave it to another one that is under way."""
+"""Purges that end if another one is running."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
+import pymysql
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.base import Executable
 
@@ -16,11 +18,11 @@ from sessionstore_sql import (
     DeleteExpiredError,
     SessionId,
     SQLSessionStore,
-    calls,
     migrate,
 )
-from sessionstore_sql.dialects import mysql
-from sessionstore_sql.operations import Purge
+from sessionstore_sql.sql.dialects.base import Removed
+from sessionstore_sql.sql.dialects.mysql import locks
+from sessionstore_sql.sql.dialects.mysql.purge import PurgerByKey
 from tests.concurrency.rows import (
     SERVER_TARGETS,
     TABLE,
@@ -31,7 +33,7 @@ from tests.concurrency.stores import StoreMaker, record
 from tests.databases import Target
 from tests.faults.servers import Server
 from tests.purging.conftest import Expire
-from tests.purging.under_way import purge_under_way
+from tests.purging.in_flight import purge_in_flight
 from tests.stores import connections_in_use
 
 pytestmark = pytest.mark.anyio
@@ -49,15 +51,12 @@ on_mysql = on(*(each for each in SERVER_TARGETS if each.database != "postgresql"
 
 def with_lock(store: SQLSessionStore, **statements: Executable) -> None:
     """Give ``store`` other statements to take and to release the lock with."""
-    operations = store._operations
-    lock = operations.statements.purge_lock
-    assert lock is not None
-    changed = replace(operations.statements, purge_lock=lock._replace(**statements))
-    store._direct._operations = replace(operations, statements=changed)
+    purger: Any = store._purger._purger
+    purger.lock = purger.lock._replace(**statements)
 
 
 async def test_alone_it_removes_the_expired(store: SQLSessionStore, expire: Expire) -> None:
-    """With nobody else at it, it does what ``delete_expired`` does."""
+    """Without another purge, it does the same as ``delete_expired``."""
     live = SessionId.generate()
     await store.create(live, record())
     await expire(5)
@@ -80,8 +79,9 @@ async def test_a_large_batch_ends_where_another_begins(
     monkeypatch: pytest.MonkeyPatch, store: SQLSessionStore
 ) -> None:
     """What the purges before have removed is counted, when one of them finds itself not alone."""
-    purges = iter([Purge(1_000, is_last=False), None])
-    monkeypatch.setattr(calls, "purge_exclusively", lambda *_, **__: next(purges))
+    steps = iter([Removed(1_000, is_last=False), None])
+    purge: Any = store._purger._purger.begin()
+    monkeypatch.setattr(type(purge), "step", lambda *_, **__: next(steps))
 
     assert await store.delete_expired_exclusively(5_000) == 1_000
 
@@ -90,10 +90,10 @@ async def test_a_large_batch_ends_where_another_begins(
 async def test_it_leaves_the_work_to_another_one(
     store: SQLSessionStore, host_engine: AsyncEngine, expire: Expire
 ) -> None:
-    """While a purge is under way elsewhere, another one removes nothing and doesn't wait."""
+    """While a purge runs elsewhere, another one deletes nothing and does not wait."""
     await expire(6)
 
-    async with purge_under_way(store, host_engine):
+    async with purge_in_flight(store, host_engine):
         assert await store.delete_expired_exclusively(2) is None
 
     assert await row_count(store.engine) == 6
@@ -107,7 +107,7 @@ async def test_who_purges_without_asking_is_not_held_up(
     """``delete_expired`` knows nothing of turns: an operator's purge always does its work."""
     await expire(6)
 
-    async with purge_under_way(store, host_engine):
+    async with purge_in_flight(store, host_engine):
         assert await store.delete_expired(2) == 2
 
 
@@ -134,7 +134,7 @@ async def test_tables_do_not_stand_in_for_each_other(
     await migrate.upgrade(make_store.url, table="other")
     other = await make_store(table="other")
 
-    async with purge_under_way(store, host_engine):
+    async with purge_in_flight(store, host_engine):
         assert await other.delete_expired_exclusively(2) == 0
 
 
@@ -145,7 +145,7 @@ async def test_a_schema_by_its_name_is_the_same_schema(
     """Stores that name the schema, and stores that find it by themselves, take turns."""
     named = await make_store(schema=store.engine.dialect.default_schema_name)
 
-    async with purge_under_way(store, host_engine):
+    async with purge_in_flight(store, host_engine):
         assert await named.delete_expired_exclusively(2) is None
 
 
@@ -153,7 +153,7 @@ async def test_a_schema_by_its_name_is_the_same_schema(
 async def test_no_row_is_touched_out_of_turn(
     store: SQLSessionStore, host_engine: AsyncEngine, expire: Expire
 ) -> None:
-    """Who is not alone neither reads nor locks a row, and so costs the database nothing."""
+    """Without the lock, a purge neither reads nor locks a row."""
     await expire(6)
     sent: list[Any] = []
     event.listen(
@@ -166,14 +166,59 @@ async def test_no_row_is_touched_out_of_turn(
     await store.delete_expired_exclusively(2)
     statement, parameters = sent[0]
 
-    async with purge_under_way(store, host_engine), store.engine.connect() as connection:
+    async with purge_in_flight(store, host_engine), store.engine.connect() as connection:
         explain = f"EXPLAIN (ANALYZE, COSTS OFF) {statement}"
         plan = await connection.exec_driver_sql(explain, parameters)
         lines = [row[0] for row in plan]
 
-    scans = [line for line in lines if "Scan" in line and TABLE.name in line]
+    scans = [line for line in lines if "Scan" in line and "CTE Scan" not in line]
     assert scans != []
     assert all("never executed" in line for line in scans), lines
+
+
+@on_mysql
+async def test_the_lock_is_taken_once_for_all_parts_of_a_batch(
+    store: SQLSessionStore, expire: Expire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parts are as small as before, so that none keeps rows locked for long."""
+    await expire(7)
+    monkeypatch.setattr(PurgerByKey, "largest_part", 2)
+    sent: list[str] = []
+    event.listen(
+        store.engine.sync_engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, *_: sent.append(statement),
+    )
+
+    assert await store.delete_expired_exclusively(6) == 6
+
+    assert sum("get_lock" in each for each in sent) == 1
+    assert sum("DELETE" in each for each in sent) == 3
+    assert await row_count(store.engine) == 1
+
+
+@on_mysql
+async def test_parts_that_were_removed_are_counted_if_a_later_one_is_repeated(
+    store: SQLSessionStore, expire: Expire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deadlock in the second part does not undo the first one."""
+    await expire(6)
+    monkeypatch.setattr(PurgerByKey, "largest_part", 2)
+    remove = PurgerByKey.remove
+    calls: list[int] = []
+
+    def deadlocked_once(self: PurgerByKey, connection: Connection, keys: Sequence[bytes]) -> int:
+        calls.append(len(keys))
+        if len(calls) == 2:
+            error = pymysql.err.OperationalError(1213, "Deadlock found")
+            raise OperationalError("DELETE", {}, error)
+        return remove(self, connection, keys)
+
+    monkeypatch.setattr(PurgerByKey, "remove", deadlocked_once)
+
+    assert await store.delete_expired_exclusively(6) == 6
+
+    assert calls == [2, 2, 2, 2]
 
 
 @on_mysql
@@ -200,7 +245,7 @@ async def test_a_batch_is_committed_before_the_next_begins(
 async def test_a_cluster_without_locks_is_purged_all_the_same(
     store: SQLSessionStore, expire: Expire
 ) -> None:
-    """Where the server refuses GET_LOCK as Galera does (1235), the purge goes on without."""
+    """If the server rejects GET_LOCK, as Galera does (1235), the purge runs without it."""
     await expire(3)
     refused = f"SELECT id FROM {TABLE.name} WHERE id IN (SELECT id FROM {TABLE.name} LIMIT 1)"
     with_lock(store, take=text(refused))
@@ -257,12 +302,11 @@ async def test_a_purge_whose_connection_is_killed_leaves_no_lock(
     """Killed as it deletes, it is made again on another connection, with a lock of its own."""
     await expire(4)
     other = await make_store()
-    used = await server.connection_id(store.engine)
 
     async with host_engine.connect() as connection:
         await connection.execute(text(f"LOCK TABLES {TABLE.name} READ"))
         purge = asyncio.ensure_future(store.delete_expired_exclusively(10))
-        await server.until_waiting(used)
+        used = await server.until_waiting(purge)
         assert await other.delete_expired_exclusively(10) is None
         await server.kill(used)
         await connection.execute(text("UNLOCK TABLES"))
@@ -275,11 +319,11 @@ async def test_a_purge_whose_connection_is_killed_leaves_no_lock(
 async def test_a_machine_that_vanishes_does_not_keep_the_lock(
     monkeypatch: pytest.MonkeyPatch, make_store: StoreMaker, host_engine: AsyncEngine
 ) -> None:
-    """The server releases it when it has heard nothing for a while, although nobody hung up."""
-    monkeypatch.setattr(mysql, "_VANISHED_S", 1)
+    """The server releases the lock of a connection that has been silent for a while."""
+    monkeypatch.setattr(locks, "_SILENCE_S", 1)
     store = await make_store()
-    lock = store._operations.statements.purge_lock
-    assert lock is not None
+    purger: Any = store._purger._purger
+    lock = purger.lock
 
     async with host_engine.connect() as vanished:
         await vanished.execute(lock.take)
@@ -295,7 +339,7 @@ async def test_a_machine_that_vanishes_does_not_keep_the_lock(
 async def test_a_purge_leaves_the_connection_as_it_was(
     host_engine: AsyncEngine, store: SQLSessionStore
 ) -> None:
-    """What is set to be outlived by nobody's lock is set for the batch only."""
+    """The shorter ``wait_timeout`` is set for the batch only."""
     idle = text("SELECT @@SESSION.wait_timeout")
     during: list[int] = []
 
@@ -331,12 +375,11 @@ async def test_a_cancelled_purge_leaves_no_lock(
     """Cancelled as it deletes, it gives its connection up, and the lock goes with that."""
     await expire(4)
     other = await make_store()
-    used = await server.connection_id(store.engine)
 
     async with host_engine.connect() as connection:
         await connection.execute(text(f"LOCK TABLES {TABLE.name} READ"))
         purge = asyncio.ensure_future(store.delete_expired_exclusively(10))
-        await server.until_waiting(used)
+        await server.until_waiting(purge)
         purge.cancel()
         await asyncio.wait([purge])
         await connection.execute(text("UNLOCK TABLES"))
@@ -352,7 +395,7 @@ async def test_a_cancelled_purge_leaves_no_lock(
 @pytest.mark.parametrize(
     ("batch_size", "error"), [(0, ValueError), (True, TypeError), (None, TypeError)]
 )
-async def test_a_bad_batch_size_is_refused(
+async def test_a_bad_batch_size_is_rejected(
     store: SQLSessionStore, expire: Expire, batch_size: Any, error: type[Exception]
 ) -> None:
     """There is no purge of everything at once; nothing is removed."""

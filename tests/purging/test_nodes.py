@@ -22,12 +22,12 @@ from sessionstore_sql import (
     continuously_delete_expired,
     migrate,
 )
-from sessionstore_sql.dialects import Failure
+from sessionstore_sql.sql.dialects import Failure
 from tests.concurrency.rows import SERVER_TARGETS, TABLE, row_count
 from tests.concurrency.stores import AT_ONCE, StoreMaker, record
 from tests.databases import Target
 from tests.faults.proxy import Proxy
-from tests.faults.servers import Server, warm
+from tests.faults.servers import Server
 from tests.purging.conftest import Expire
 from tests.stores import connections_in_use
 
@@ -61,12 +61,14 @@ def errors(log: pytest.LogCaptureFixture) -> list[str]:
 
 
 @asynccontextmanager
-async def purging_continuously(*stores: SQLSessionStore, **options: Any) -> AsyncIterator[None]:
+async def purging_continuously(
+    *stores: SQLSessionStore, **options: Any
+) -> AsyncIterator[list[asyncio.Task[Any]]]:
     """Let every one of these nodes purge; in the end, none has a connection."""
     options = {"period": OFTEN, "pause": NO_PAUSE, **options}
     tasks = [asyncio.create_task(continuously_delete_expired(each, **options)) for each in stores]
     try:
-        yield
+        yield tasks
     finally:
         assert [task.exception() for task in tasks if task.done()] == []
         for task in tasks:
@@ -78,21 +80,21 @@ async def purging_continuously(*stores: SQLSessionStore, **options: Any) -> Asyn
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for something, within reason."""
     async with asyncio.timeout(60):
-        while not is_so():  # noqa: ASYNC110  # nobody tells
+        while not is_so():  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.005)
 
 
 async def until_purged(store: SQLSessionStore) -> None:
     """Wait until nothing expired is left."""
     async with asyncio.timeout(60):
-        while await store.count_expired() > 0:  # noqa: ASYNC110  # nobody tells
+        while await store.count_expired() > 0:  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.005)
 
 
 def failures_of(store: SQLSessionStore) -> list[Failure]:
     """Return a list that receives what the database says to ``store``, from now on."""
     seen: list[Failure] = []
-    classify = store._executor.dialect.classify
+    classify = store._pool.dialect.classify
     event.listen(
         store.engine.sync_engine,
         "handle_error",
@@ -165,7 +167,7 @@ async def test_mysql_purges_for_one_node_at_a_time(
     at_once: list[int] = []
 
     def begin(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("DELETE"):
+        if "DELETE" in statement:
             under_way.add(id(cursor))
             at_once.append(len(under_way))
 
@@ -235,7 +237,7 @@ async def test_a_purge_that_cannot_work_says_so(
         await migrate.upgrade(make_store.url, table=table)
         await until(lambda: counts != [])
 
-    assert "the purge works again" in log.text
+    assert "the purge succeeded again" in log.text
 
 
 @on_servers
@@ -255,7 +257,7 @@ async def test_a_purge_outlives_the_database(
             await expire(3)
             await until(lambda: sum(counts) == 3)
 
-    assert "the purge works again" in log.text
+    assert "the purge succeeded again" in log.text
 
 
 async def test_a_purge_is_cancelled_at_any_moment(
@@ -266,7 +268,9 @@ async def test_a_purge_is_cancelled_at_any_moment(
     await expire(400)
 
     for turns in range(0, 120, 3):
-        await warm(node)  # asyncpg 0.32 complains to the loop when a connect is cancelled
+        # asyncpg 0.32 complains to the loop when a connect is cancelled.
+        async with node.engine.connect():
+            pass
         purge = asyncio.create_task(
             continuously_delete_expired(
                 node, period=timedelta(microseconds=1), batch_size=5, pause=NO_PAUSE
@@ -280,7 +284,7 @@ async def test_a_purge_is_cancelled_at_any_moment(
         assert connections_in_use(node) == 0
 
     assert await row_count(store.engine) % 5 == 0
-    async with asyncio.timeout(10):  # MySQL looks for a client when its statement is over
+    async with asyncio.timeout(60):  # MySQL looks for a client when its statement is over
         while await store.delete_expired_exclusively(1_000) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert await row_count(store.engine) == 0
@@ -297,17 +301,16 @@ async def test_a_purge_is_cancelled_as_it_waits_for_the_database(  # noqa: PLR09
 ) -> None:
     """It ends although the table is locked, gives its connection up, and the lock with it."""
     node = await make_store(engine_options={"pool_size": 1})
-    used = await server.connection_id(node.engine)
     await expire(4)
     lock, unlock = LOCKS[target.database]
 
     async with host_engine.connect() as connection:
         await connection.execute(text(lock))
-        async with purging_continuously(node):
-            await server.until_waiting(used)
+        async with purging_continuously(node) as (purge,):
+            await server.until_waiting(purge)
         await connection.execute(text(unlock))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await store.delete_expired_exclusively(10) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert await row_count(store.engine) == 0

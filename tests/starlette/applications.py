@@ -44,7 +44,7 @@ async def add(request: Request) -> Response:
 
 
 async def login(request: Request) -> Response:
-    """Let somebody be logged in from now on."""
+    """Log the user in."""
     rotate(request)
     request.session["user"] = request.query_params["user"]
     return Response()
@@ -57,13 +57,13 @@ async def renew(request: Request) -> Response:
 
 
 async def logout(request: Request) -> Response:
-    """Let nobody be logged in any more."""
+    """Log the user out."""
     invalidate(request)
     return Response()
 
 
 async def switch(request: Request) -> Response:
-    """Log out, and leave a message for who comes next."""
+    """Log out, and store a message in a new session."""
     invalidate(request)
     request.session["message"] = "you are logged out"
     return Response()

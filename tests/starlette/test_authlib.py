@@ -65,7 +65,7 @@ async def test_a_login_by_a_provider_works(sqlite_store: SQLSessionStore) -> Non
         assert (await client.get("/show")).json() == {"token": "opened"}
 
 
-async def test_a_login_that_another_browser_began_is_refused(
+async def test_a_login_that_another_browser_began_is_rejected(
     sqlite_store: SQLSessionStore,
 ) -> None:
     """The state is bound to the session, as Authlib relies on."""

@@ -9,8 +9,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from sessionstore_sql import SessionId
-from sessionstore_sql.cookies import SessionCookie
 from sessionstore_sql.starlette import SessionMiddleware
+from sessionstore_sql.web.cookie import SessionCookie
 from tests.starlette.applications import application, browser
 from tests.unit.memory_backend import MemoryBackend
 
@@ -43,7 +43,7 @@ SECURE = "; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax; Secure"
         ({"session_cookie": "id"}, f"id{SECURE}"),
         ({"domain": "shop.example"}, f"__Secure-session{SECURE}; Domain=shop.example"),
         ({"path": "/app"}, f"__Secure-session{SECURE.replace('/', '/app', 1)}"),
-        ({"https_only": False}, f"session{SECURE.removesuffix('; Secure')}"),
+        ({"https_only": False}, f"sessionstore_id{SECURE.removesuffix('; Secure')}"),
         ({"same_site": "strict"}, f"__Host-session{SECURE.replace('Lax', 'Strict')}"),
         (
             {"same_site": "none", "partitioned": True},
@@ -116,7 +116,9 @@ def test_less_than_a_second_is_not_nothing() -> None:
     ],
     ids=str,
 )
-def test_what_browsers_would_not_accept_is_refused(options: dict[str, Any], message: str) -> None:
+def test_a_cookie_that_browsers_would_reject_is_rejected(
+    options: dict[str, Any], message: str
+) -> None:
     """A cookie that would never come back, or an option out of range, is found at once."""
     with pytest.raises(ValueError, match=message):
         SessionMiddleware(nowhere, MemoryBackend(), **options)
@@ -125,7 +127,7 @@ def test_what_browsers_would_not_accept_is_refused(options: dict[str, Any], mess
 @pytest.mark.parametrize(
     "options", [{"store": "sqlite://"}, {"max_age": None}, {"max_age": "3600"}], ids=str
 )
-def test_wrong_types_are_refused(options: dict[str, Any]) -> None:
+def test_wrong_types_are_rejected(options: dict[str, Any]) -> None:
     """A URL is not a store, and a session without an end is not stored."""
     with pytest.raises(TypeError):
         SessionMiddleware(nowhere, **{"store": MemoryBackend()} | options)

@@ -1,4 +1,4 @@
-"""The typed session of FastAPI: given, refused with 401, and stored when it was changed."""
+"""The typed session of FastAPI: passed on, rejected with 401, and stored if it changed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ADA = UUID("00000000-0000-0000-0000-0000000000ad")
 
 
 class Login(BaseModel):
-    """Somebody who has logged in."""
+    """The session of a logged-in user."""
 
     user: UUID
     since: datetime
@@ -154,7 +154,7 @@ async def test_changes_of_the_model_are_stored(sqlite_store: SQLSessionStore) ->
 
 
 async def test_a_model_is_not_stored_after_invalidate(sqlite_store: SQLSessionStore) -> None:
-    """What is left of a session that was ended begins no other one."""
+    """The model of a session that was ended does not start a new one."""
     async with browser(shop(sqlite_store)) as client:
         await client.post("/login")
 
@@ -246,7 +246,7 @@ async def test_a_field_that_was_removed_is_removed(sqlite_store: SQLSessionStore
     ],
     ids=["of another type", "secret", "read from elsewhere", "unknown", "tuple"],
 )
-async def test_a_field_that_would_not_come_back_equal_is_refused(
+async def test_a_field_that_would_not_come_back_equal_is_rejected(
     sqlite_store: SQLSessionStore, field: str, value: Any
 ) -> None:
     """It is an error that names the model, and shows no value; nothing is stored."""
@@ -283,7 +283,7 @@ async def test_a_model_that_is_changed_too_late_is_reported(sqlite_store: SQLSes
 
 
 async def test_a_strict_model_reads_what_json_says(sqlite_store: SQLSessionStore) -> None:
-    """In JSON a date is a string: strictness does not refuse what was stored."""
+    """A strict model accepts a date that was stored as a JSON string."""
 
     class Strict(BaseModel):
         model_config = ConfigDict(strict=True)
@@ -298,7 +298,7 @@ async def test_a_strict_model_reads_what_json_says(sqlite_store: SQLSessionStore
 
 
 async def test_a_websocket_can_depend_on_the_session(sqlite_store: SQLSessionStore) -> None:
-    """Who is not logged in gets no WebSocket."""
+    """A visitor who is not logged in gets no WebSocket."""
     app = shop(sqlite_store)
     reached: list[Login] = []
 

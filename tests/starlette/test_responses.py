@@ -97,7 +97,7 @@ async def test_a_session_that_cannot_be_stored_is_an_error(sqlite_store: SQLSess
         assert (await client.get("/show")).json() == {"name": "ada"}
 
 
-async def test_what_is_no_json_is_refused(sqlite_store: SQLSessionStore) -> None:
+async def test_a_value_that_is_not_json_is_rejected(sqlite_store: SQLSessionStore) -> None:
     """The error names the place, and nothing is stored."""
 
     async def put_a_set(request: Request) -> Response:
@@ -167,13 +167,13 @@ async def test_the_exception_of_the_application_is_the_one_that_is_raised(
 async def test_a_handled_exception_is_a_response(sqlite_store: SQLSessionStore) -> None:
     """An application that answers with an error has answered: its session is stored."""
 
-    async def refuse(request: Request) -> Response:
+    async def fail(request: Request) -> Response:
         request.session["attempts"] = request.session.get("attempts", 0) + 1
         raise HTTPException(403)
 
-    async with browser(application(sqlite_store, refuse)) as client:
-        await client.get("/refuse")
-        response = await client.get("/refuse")
+    async with browser(application(sqlite_store, fail)) as client:
+        await client.get("/fail")
+        response = await client.get("/fail")
 
         assert response.status_code == httpx.codes.FORBIDDEN
         assert (await client.get("/show")).json() == {"attempts": 2}
@@ -223,7 +223,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-async def test_a_change_after_the_response_started_is_refused(
+async def test_a_change_after_the_response_started_is_rejected(
     sqlite_store: SQLSessionStore, change: Any
 ) -> None:
     """It cannot be stored any more, and says so where it is made."""
@@ -266,7 +266,7 @@ async def test_a_request_for_another_id_can_come_too_late(
 async def test_a_nested_change_that_came_too_late_is_reported(
     sqlite_store: SQLSessionStore,
 ) -> None:
-    """A change that could not be refused where it was made is an error in the end."""
+    """A late change inside a value raises when the response ends."""
 
     async def too_late(request: Request) -> Response:
         cart = request.session["cart"]
@@ -306,7 +306,7 @@ async def test_where_a_session_was_used_no_cache_is_shared(sqlite_store: SQLSess
 async def test_where_no_session_was_used_caches_are_left_alone(
     sqlite_store: SQLSessionStore,
 ) -> None:
-    """A response that did not ask for the session is the same for everybody."""
+    """A response that did not use the session can be cached."""
     async with browser(application(sqlite_store)) as client:
         await client.get("/put?name=ada")
 
@@ -318,7 +318,7 @@ async def test_where_no_session_was_used_caches_are_left_alone(
 
 @pytest.mark.parametrize("path", ["/public_renewed", "/public_logout"])
 async def test_no_shared_cache_keeps_a_cookie(sqlite_store: SQLSessionStore, path: str) -> None:
-    """A response that carries the session's cookie is nobody else's, whatever it is about."""
+    """A response with the session cookie is private."""
 
     async def public_renewed(request: Request) -> Response:
         return Response(headers={"cache-control": "public, max-age=60"})
@@ -342,7 +342,7 @@ async def test_no_shared_cache_keeps_a_cookie(sqlite_store: SQLSessionStore, pat
 async def test_logging_out_with_an_unknown_id_removes_its_cookie(
     sqlite_store: SQLSessionStore,
 ) -> None:
-    """Who logs out twice, in two tabs, has no cookie left."""
+    """After two logouts in two tabs, the cookie is removed."""
     async with browser(application(sqlite_store)) as client:
         response = await client.get("/logout", headers={"cookie": f"{COOKIE}=unknown"})
 
@@ -415,7 +415,7 @@ async def test_a_session_that_cannot_be_decoded_is_an_unknown_one(
 
 
 async def test_what_cannot_be_compared_is_stored() -> None:
-    """Where a store of somebody else's takes more than JSON, no change is lost."""
+    """With a store that accepts more than JSON, no change is lost."""
 
     class SetsOfItems(RecordedStore):
         async def load(self, session_id: SessionId) -> SessionRecord:

@@ -1,4 +1,4 @@
-"""Sessions of WebSockets: loaded, stored when they are accepted, and refused where that is over."""
+"""WebSocket sessions are loaded, stored on accept, and closed to changes afterwards."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_what_is_changed_before_accepting_is_stored(store: SQLSessionStore
 
     (accept,) = await connect(store, enter)
 
-    assert id_set_by(accept) == KNOWN
+    assert id_set_by(accept) is None
     record = await store.load(KNOWN)
     assert record is not None
     assert record.state["name"] == "grace"
@@ -152,8 +152,8 @@ async def test_a_handshake_extends_the_session(store: SQLSessionStore) -> None:
 @pytest.mark.parametrize(
     "change", [lambda websocket: websocket.session.clear(), rotate, invalidate]
 )
-async def test_a_change_after_accepting_is_refused(store: SQLSessionStore, change: Any) -> None:
-    """It could not reach the client's cookie, and is refused where it is made."""
+async def test_a_change_after_accepting_is_rejected(store: SQLSessionStore, change: Any) -> None:
+    """A change after the accept cannot reach the cookie, so it raises at once."""
 
     async def enter(websocket: WebSocket) -> None:
         await websocket.accept()
@@ -168,7 +168,7 @@ async def test_a_change_after_accepting_is_refused(store: SQLSessionStore, chang
 
 
 async def test_a_nested_change_after_accepting_is_reported(store: SQLSessionStore) -> None:
-    """It is an error in the end, as it could not be refused."""
+    """A change inside a value raises when the WebSocket ends."""
 
     async def enter(websocket: WebSocket) -> None:
         await websocket.accept()
@@ -185,26 +185,26 @@ async def test_a_nested_change_after_accepting_is_reported(store: SQLSessionStor
 async def test_a_change_without_accepting_is_reported(store: SQLSessionStore, change: Any) -> None:
     """A WebSocket that is closed at once has no headers: nothing can be stored with it."""
 
-    async def refuse(websocket: WebSocket) -> None:
+    async def fail(websocket: WebSocket) -> None:
         change(websocket)
         await websocket.close()
 
     with pytest.raises(SessionClosedError):
-        await connect(store, refuse)
+        await connect(store, fail)
 
     record = await store.load(KNOWN)
     assert record is not None
     assert record.state["name"] == "ada"
 
 
-async def test_a_websocket_can_be_refused(store: SQLSessionStore) -> None:
+async def test_a_websocket_can_be_rejected(store: SQLSessionStore) -> None:
     """Where nothing was changed, nothing is missed."""
 
-    async def refuse(websocket: WebSocket) -> None:
+    async def fail(websocket: WebSocket) -> None:
         if "admin" not in websocket.session:
             await websocket.close()
 
-    (close,) = await connect(store, refuse)
+    (close,) = await connect(store, fail)
 
     assert close["type"] == "websocket.close"
     assert await count(store) == 1
@@ -221,7 +221,7 @@ async def test_a_response_in_place_of_a_websocket_carries_the_session(
 
     start, _ = await connect(store, deny)
 
-    assert id_set_by(start) == KNOWN
+    assert id_set_by(start) is None
     record = await store.load(KNOWN)
     assert record is not None
     assert record.state["attempts"] == 1

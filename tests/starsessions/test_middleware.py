@@ -1,4 +1,4 @@
-"""Requests through starsessions' own middleware, with sessions on every database."""
+"""Requests through starsessions' middleware, on every database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Site:
-    """A small site with starsessions, and what has been done to it."""
+    """A small site with starsessions."""
 
     def __init__(self, stars: SQLStore, *between: Middleware) -> None:
         self.stars = stars
@@ -43,26 +43,26 @@ class Site:
         return PlainTextResponse(str(request.session.get("cart")))
 
     async def add(self, request: Request) -> Response:
-        """Write it."""
+        """Write to the session."""
         await load_session(request)
         request.session["cart"] = request.query_params["item"]
         return Response()
 
     async def log_out(self, request: Request) -> Response:
-        """Empty it."""
+        """Empty the session."""
         await load_session(request)
         request.session.clear()
         return Response()
 
     async def overtaken(self, request: Request) -> Response:
-        """Write it, while another request removes it."""
+        """Write to the session while another request removes it."""
         await load_session(request)
         await self.stars.remove(get_session_id(request) or "")
         request.session["cart"] = "late"
         return Response()
 
     async def log_in(self, request: Request) -> Response:
-        """Give it another id, and end the old one, as the guide says."""
+        """Change the id and remove the old one, as the guide shows."""
         await load_session(request)
         old_id = get_session_id(request)
         regenerate_session_id(request)
@@ -70,7 +70,7 @@ class Site:
         return Response()
 
     async def get(self, path: str, session_id: str | None = None) -> tuple[str, str | None]:
-        """Return the body of the answer, and the session's id in the cookie that comes with it."""
+        """Return the body of the response and the session id in its cookie."""
         path, _, query = path.partition("?")
         cookie = [(b"cookie", f"session={session_id}".encode())] if session_id else []
         scope = {
@@ -105,14 +105,14 @@ def site(store: SQLSessionStore) -> Site:
 
 
 async def test_a_session_lasts_from_request_to_request(site: Site) -> None:
-    """Under the id in the cookie, which stays."""
+    """The session is found again with the id in the cookie, which does not change."""
     _, session_id = await site.get("/add?item=tea")
 
     assert await site.get("/", session_id) == ("tea", session_id)
 
 
 async def test_a_planted_id_is_not_adopted(site: Site) -> None:
-    """The cookie gets another one."""
+    """A visitor with a planted id gets a new one."""
     _, session_id = await site.get("/add?item=tea", "planted")
 
     assert session_id not in {"planted", None}
@@ -120,7 +120,7 @@ async def test_a_planted_id_is_not_adopted(site: Site) -> None:
 
 
 async def test_an_emptied_session_is_gone(site: Site) -> None:
-    """Whoever has kept its id."""
+    """A kept id is useless after the session was emptied."""
     _, session_id = await site.get("/add?item=tea")
 
     assert await site.get("/logout", session_id) == ("", "''")  # starsessions' empty cookie
@@ -132,7 +132,7 @@ async def test_an_emptied_session_is_gone(site: Site) -> None:
 async def test_a_request_that_a_logout_overtook_revives_nothing(
     store: SQLSessionStore, autoload: bool
 ) -> None:
-    """Its response goes out, with an id that is worth nothing."""
+    """The response of a request that a logout overtook carries an id that is not live."""
     between = [Middleware(SessionAutoloadMiddleware)] if autoload else []
     site = Site(SQLStore(store), *between)
     _, session_id = await site.get("/add?item=tea")
@@ -146,7 +146,7 @@ async def test_a_request_that_a_logout_overtook_revives_nothing(
 async def test_behind_a_base_http_middleware_a_late_write_gets_a_new_id(
     store: SQLSessionStore,
 ) -> None:
-    """The limit that is documented; not even there is the old id of use again."""
+    """This limit is documented; the old id remains invalid even here."""
 
     async def unchanged(request: Request, call_next: Any) -> Any:
         return await call_next(request)
@@ -162,7 +162,7 @@ async def test_behind_a_base_http_middleware_a_late_write_gets_a_new_id(
 
 
 async def test_an_old_id_is_ended_by_removing_it(site: Site) -> None:
-    """At a login, as the guide says."""
+    """Removing the old id ends it, as the guide shows for a login."""
     _, old_id = await site.get("/add?item=tea")
 
     _, new_id = await site.get("/login", old_id)

@@ -1,4 +1,4 @@
-"""The store for starsessions, alone: its interface, and our rules as far as it lets them."""
+"""The store for starsessions: its interface, and the rules that the interface allows."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ async def written(stars: SQLStore, data: bytes = DATA) -> str:
 
 
 async def elsewhere(call: Any) -> Any:
-    """Return what ``call`` returns in another request, which has a context of its own."""
+    """Return the result of ``call`` in another request, which has its own context."""
     return await asyncio.create_task(call)
 
 
 async def life(store: SQLSessionStore, session_id: str) -> float:
-    """Return the seconds that a session has left."""
+    """Return the remaining seconds of a session."""
     record = await store.load(SessionId(session_id))
     assert record is not None
     return record.ttl.total_seconds()
 
 
 async def test_it_is_a_store_of_starsessions(stars: SQLStore) -> None:
-    """So that type checkers, and who asks, take it for one."""
+    """The class is a ``SessionStore`` of starsessions."""
     assert isinstance(stars, SessionStore)
 
 
@@ -76,14 +76,14 @@ async def test_it_is_a_store_of_starsessions(stars: SQLStore) -> None:
     ids=range(17),
 )
 async def test_bytes_come_back_as_they_were(stars: SQLStore, data: bytes) -> None:
-    """Whatever a serializer makes of a session."""
+    """Any output of a serializer is read unchanged."""
     session_id = await written(stars, data)
 
     assert await stars.read(session_id, lifetime=60) == data
 
 
 async def test_json_is_stored_as_json(stars: SQLStore, store: SQLSessionStore) -> None:
-    """What the serializer of starsessions makes can be read, and found by other adapters."""
+    """JSON is stored as JSON, so that other adapters can read it."""
     record = await store.load(SessionId(await written(stars)))
 
     assert record is not None
@@ -91,7 +91,7 @@ async def test_json_is_stored_as_json(stars: SQLStore, store: SQLSessionStore) -
 
 
 async def test_json_that_others_stored_is_read(stars: SQLStore, store: SQLSessionStore) -> None:
-    """As starsessions' serializer would have it, whatever the names in it."""
+    """JSON that other adapters stored is read in the format of starsessions' serializer."""
     state: dict[str, Any] = {"starsessions.bytes": "YQ==", "user": "ada"}
     await store.create(SessionId("theirs"), SessionRecord(state, HOUR))
 
@@ -99,7 +99,7 @@ async def test_json_that_others_stored_is_read(stars: SQLStore, store: SQLSessio
 
 
 async def test_a_second_write_replaces_the_first(stars: SQLStore) -> None:
-    """Under the same id."""
+    """A second write with the same id replaces the first."""
     session_id = await written(stars)
 
     assert await stars.write(session_id, b"new", lifetime=60, ttl=60) == session_id
@@ -108,14 +108,14 @@ async def test_a_second_write_replaces_the_first(stars: SQLStore) -> None:
 
 @pytest.mark.parametrize("session_id", ["unknown", "", "x" * 1_025, "surrogate \ud800"])
 async def test_an_unknown_id_has_no_data(stars: SQLStore, session_id: str) -> None:
-    """Nor has what cannot be an id; to remove it is fine."""
+    """An unknown or invalid id has no data, and removing it is no error."""
     assert await stars.read(session_id, lifetime=60) == b""
     await stars.remove(session_id)
 
 
 @pytest.mark.parametrize("session_id", ["planted", "", "x" * 1_025, "surrogate \ud800"])
 async def test_an_unknown_id_is_never_adopted(stars: SQLStore, session_id: str) -> None:
-    """What is written under it gets a new id: session fixation."""
+    """A session that is written with an unknown id gets a new one."""
     await stars.read(session_id, lifetime=60)
 
     new_id = await stars.write(session_id, DATA, lifetime=60, ttl=60)
@@ -126,7 +126,7 @@ async def test_an_unknown_id_is_never_adopted(stars: SQLStore, session_id: str) 
 
 
 async def test_a_removed_session_is_gone(stars: SQLStore) -> None:
-    """At once."""
+    """A removed session has no data."""
     session_id = await written(stars)
 
     await stars.remove(session_id)
@@ -135,7 +135,7 @@ async def test_a_removed_session_is_gone(stars: SQLStore) -> None:
 
 
 async def test_a_late_write_revives_nothing(stars: SQLStore, store: SQLSessionStore) -> None:
-    """Of a session that another request removed since this one read it: no row, the old id."""
+    """Writing a session that was removed since it was read stores nothing."""
     session_id = await written(stars)
     await stars.read(session_id, lifetime=60)
     await elsewhere(stars.remove(session_id))
@@ -147,7 +147,7 @@ async def test_a_late_write_revives_nothing(stars: SQLStore, store: SQLSessionSt
 
 
 async def test_an_expired_session_is_not_revived(stars: SQLStore, store: SQLSessionStore) -> None:
-    """It is a removed one."""
+    """Writing a session that has expired since it was read stores nothing."""
     session_id = await written(stars)
     await stars.read(session_id, lifetime=60)
     await store.update_ttl(SessionId(session_id), timedelta(0))
@@ -158,7 +158,7 @@ async def test_an_expired_session_is_not_revived(stars: SQLStore, store: SQLSess
 
 
 async def test_a_write_without_a_read_gets_a_new_id(stars: SQLStore) -> None:
-    """The limit of it: who read the session in another context is not known here."""
+    """A read in another context is unknown, so a late write creates a session."""
     session_id = await written(stars)
     await elsewhere(stars.read(session_id, lifetime=60))
     await stars.remove(session_id)
@@ -170,7 +170,7 @@ async def test_a_write_without_a_read_gets_a_new_id(stars: SQLStore) -> None:
 
 
 async def test_a_new_session_is_not_taken_for_the_last_one(stars: SQLStore) -> None:
-    """Where requests share a context, the next visitor's session is one of its own."""
+    """If requests share a context, a new session is not confused with the previous one."""
     first = await written(stars)
     await stars.read(first, lifetime=60)
     second = await written(stars, b"second")
@@ -181,7 +181,7 @@ async def test_a_new_session_is_not_taken_for_the_last_one(stars: SQLStore) -> N
 
 
 async def test_a_session_that_ended_before_the_request_is_a_new_one(stars: SQLStore) -> None:
-    """Though an earlier request in the same context had read it."""
+    """A session that ended before the request is new, even if the context has read it."""
     session_id = await written(stars)
     await stars.read(session_id, lifetime=60)
     await stars.remove(session_id)
@@ -194,7 +194,7 @@ async def test_a_session_that_ended_before_the_request_is_a_new_one(stars: SQLSt
 
 
 async def test_the_ttl_counts(stars: SQLStore, store: SQLSessionStore) -> None:
-    """Not the lifetime, which is that of the whole session."""
+    """The ttl of ``write`` decides, not the lifetime."""
     session_id = await stars.write("new", DATA, lifetime=10_000, ttl=1_000)
 
     assert 900 < await life(store, session_id) <= 1_000
@@ -202,14 +202,14 @@ async def test_the_ttl_counts(stars: SQLStore, store: SQLSessionStore) -> None:
 
 @pytest.mark.parametrize("ttl", [0, -5])
 async def test_a_session_without_time_left_is_over(stars: SQLStore, ttl: int) -> None:
-    """A request can outlast its session."""
+    """A session without remaining time expires at once."""
     session_id = await stars.write("new", DATA, lifetime=60, ttl=ttl)
 
     assert await stars.read(session_id, lifetime=60) == b""
 
 
 async def test_the_longest_life_is_a_hundred_years(stars: SQLStore, store: SQLSessionStore) -> None:
-    """More is taken for it."""
+    """A longer lifetime is reduced to a hundred years."""
     session_id = await stars.write("new", DATA, lifetime=10**11, ttl=10**11)
 
     assert 36_524 < await life(store, session_id) / 86_400 <= 36_525
@@ -218,14 +218,14 @@ async def test_the_longest_life_is_a_hundred_years(stars: SQLStore, store: SQLSe
 async def test_a_session_of_the_browsers_lives_thirty_days(
     stars: SQLStore, store: SQLSessionStore
 ) -> None:
-    """Lifetime zero: its end cannot be seen from here."""
+    """A session that ends with the browser is stored for thirty days."""
     session_id = await stars.write("new", DATA, lifetime=0, ttl=0)
 
     assert 29 < await life(store, session_id) / 86_400 <= 30
 
 
 async def test_a_session_of_the_browsers_lives_as_configured(store: SQLSessionStore) -> None:
-    """Where thirty days are not right."""
+    """``session_only_ttl`` replaces the thirty days."""
     stars = SQLStore(store, session_only_ttl=HOUR)
 
     session_id = await stars.write("new", DATA, lifetime=0, ttl=0)
@@ -233,8 +233,8 @@ async def test_a_session_of_the_browsers_lives_as_configured(store: SQLSessionSt
     assert 3_500 < await life(store, session_id) <= 3_600
 
 
-async def test_a_wrong_ttl_is_refused(store: SQLSessionStore) -> None:
-    """When the store is made, not when a session is written."""
+async def test_a_wrong_ttl_is_rejected(store: SQLSessionStore) -> None:
+    """A wrong ttl is rejected when the store is created."""
     with pytest.raises(ValueError, match="between"):
         SQLStore(store, session_only_ttl=timedelta(seconds=-1))
     with pytest.raises(TypeError, match="timedelta"):
@@ -242,7 +242,7 @@ async def test_a_wrong_ttl_is_refused(store: SQLSessionStore) -> None:
 
 
 async def test_what_cannot_be_decoded_is_an_error(stars: SQLStore) -> None:
-    """And not an empty session."""
+    """A session that cannot be decoded is an error, not an empty session."""
 
     class Broken:
         def encode(self, _state: Any) -> bytes:
@@ -252,14 +252,15 @@ async def test_what_cannot_be_decoded_is_an_error(stars: SQLStore) -> None:
             raise DeserializationError("broken")
 
     session_id = await written(stars)
-    broken = SQLSessionStore(stars._store.engine, codec=Broken())  # type: ignore[attr-defined]
+    engine = stars._store.engine  # type: ignore[attr-defined]
 
-    with pytest.raises(DeserializationError):
-        await SQLStore(broken).read(session_id, lifetime=60)
+    async with SQLSessionStore(engine, codec=Broken()) as broken:
+        with pytest.raises(DeserializationError):
+            await SQLStore(broken).read(session_id, lifetime=60)
 
 
 def test_missing_starsessions_are_named() -> None:
-    """With the extra that brings them."""
+    """If starsessions is not installed, the error names the extra."""
     script = "import sys; sys.modules['starsessions'] = None; import sessionstore_sql.starsessions"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""Sessions below the store's interface, with deadlines and states as a test wants them."""
+"""Inserts sessions with given deadlines and sizes, without the store."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from datetime import timedelta
 from sqlalchemy import BigInteger, Table, bindparam, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from sessionstore_sql.dialects import dialect_named, now
 from sessionstore_sql.schema import session_table
+from sessionstore_sql.sql.dialects import dialect_named, now
 
 TABLE = session_table()
 
@@ -23,7 +23,10 @@ async def insert_sessions(
     state_sizes: Iterable[int] | None = None,
     table: Table = TABLE,
 ) -> None:
-    """Insert a session for each remaining time, negative where expired; the n-th's key is of n."""
+    """Insert a session for each remaining time; negative times have expired.
+
+    The key of the n-th session is a digest of n.
+    """
     times = [each // timedelta(microseconds=1) for each in remaining]
     sizes = [2] * len(times) if state_sizes is None else list(state_sizes)
     async with engine.begin() as connection:
@@ -38,7 +41,7 @@ async def insert_sessions(
                 {
                     "key": hashlib.sha256(str(number).encode()).digest(),
                     "remaining": each,
-                    "content": secrets.token_bytes(size),  # which nothing compresses
+                    "content": secrets.token_bytes(size),  # it cannot be compressed
                 }
                 for number, (each, size) in enumerate(zip(times, sizes, strict=True))
             ],

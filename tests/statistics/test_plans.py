@@ -1,4 +1,4 @@
-"""What the statistics read of a table: as little as they promise."""
+"""The query plans of the statistics: no statement reads the whole table."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ pytestmark = pytest.mark.anyio
 
 
 @ON_POSTGRESQL
-async def test_postgresql_needs_no_table_to_count(store: SQLSessionStore) -> None:
-    """Counting, and finding the first bucket, takes the index alone; each row is found by one."""
+async def test_postgresql_counts_in_the_index(store: SQLSessionStore) -> None:
+    """Counting and finding the first bucket only read the index, and rows are read by index."""
     await fill(store.engine, live=5_900, expired=100)
     await analyze(store.engine, "ANALYZE")
-    # The planner is free to go through a table that is as small as this one, if it is let.
+    # For a table this small, the planner may prefer a sequential scan.
     async with SQLSessionStore(store.engine.url, engine_options={"pool_size": 1}) as other:
         async with other.engine.connect() as connection:
             await connection.exec_driver_sql("SET enable_seqscan = off")
@@ -29,8 +29,8 @@ async def test_postgresql_needs_no_table_to_count(store: SQLSessionStore) -> Non
 
 
 @ON_MYSQL
-async def test_mysql_reads_no_table(store: SQLSessionStore) -> None:
-    """Every statement goes by an index, or stops after the sample."""
+async def test_mysql_scans_no_table(store: SQLSessionStore) -> None:
+    """Every statement uses an index, or stops after the sample."""
     await fill(store.engine, live=5_900, expired=100)
     await analyze(store.engine, "ANALYZE TABLE")
 

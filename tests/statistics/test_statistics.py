@@ -1,19 +1,32 @@
-"""What the statistics say of a table, on every database."""
+"""Statistics of a table, on every database."""
 
 from __future__ import annotations
 
 import secrets
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any, get_type_hints
 
 import pytest
 from sqlalchemy import URL, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from sessionstore_sql import DatabaseError, SQLSessionStore, migrate, statistics, survey
+from sessionstore_sql import DatabaseError, SQLSessionStore, migrate
 from sessionstore_sql.schema import session_table
-from sessionstore_sql.statistics import Count, Expiry, Statistics, collect_statistics
+from sessionstore_sql.sql import survey
+from sessionstore_sql.sql.dialects.postgresql.creators import AsyncpgCreator
+from sessionstore_sql.statistics import (
+    Activity,
+    Count,
+    Expiry,
+    Kinds,
+    Size,
+    StateSizes,
+    Statistics,
+    collect_statistics,
+)
+from sessionstore_sql.statistics.summaries import expiries
 from tests.migrations.databases import ODD_NAMES
 from tests.statistics.rows import insert_sessions
 
@@ -23,11 +36,11 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MIXED = (
     [timedelta(minutes=10)] * 5 + [3 * HOUR] * 20 + [10 * DAY] * 5 + [-2 * HOUR] * 7 + [-DAY * 40]
 )
-"""30 live and 8 expired, each in the midst of a span of the histogram."""
+"""30 live and 8 expired, each in the middle of a span of the histogram."""
 
 
 def spans(found: Statistics) -> dict[tuple[timedelta | None, timedelta | None], int]:
-    """Return the spans of time that have sessions."""
+    """Return the spans of time that are not empty."""
     return {(each.after, each.until): each.sessions for each in found.expiries if each.sessions}
 
 
@@ -40,8 +53,8 @@ MIXED_SPANS = {
 }
 
 
-async def test_an_empty_table_has_nothing(store: SQLSessionStore) -> None:
-    """No session is no special case: every figure is there, and zero."""
+async def test_an_empty_table(store: SQLSessionStore) -> None:
+    """All numbers are present, and zero."""
     found = await collect_statistics(store.engine)
 
     assert found.live == found.expired == Count(0, estimated=False)
@@ -53,7 +66,7 @@ async def test_an_empty_table_has_nothing(store: SQLSessionStore) -> None:
 
 
 async def test_few_sessions_are_counted(store: SQLSessionStore) -> None:
-    """As many as the sample takes need no estimate."""
+    """A table that fits into the sample is counted exactly."""
     await insert_sessions(store.engine, MIXED)
 
     found = await collect_statistics(store.engine)
@@ -66,9 +79,9 @@ async def test_few_sessions_are_counted(store: SQLSessionStore) -> None:
 async def test_more_sessions_are_counted_in_the_index(
     store: SQLSessionStore, monkeypatch: pytest.MonkeyPatch, exact: bool
 ) -> None:
-    """Up to 100,000, or however many on demand; the sample only says how many there may be."""
+    """Up to 100,000 sessions, or any number if exact, are counted after the sample was read."""
     monkeypatch.setattr(survey, "SAMPLE", 10)
-    monkeypatch.setattr(statistics, "COUNTED_ROWS", 0 if exact else 1_000)
+    monkeypatch.setattr(survey, "COUNTED_ROWS", 0 if exact else 1_000)
     await insert_sessions(store.engine, MIXED)
 
     found = await collect_statistics(store.engine, exact=exact)
@@ -77,10 +90,10 @@ async def test_more_sessions_are_counted_in_the_index(
     assert spans(found) == MIXED_SPANS
 
 
-async def test_the_present_bucket_is_told_apart_exactly(
+async def test_the_current_bucket_is_counted_exactly(
     store: SQLSessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has just expired is counted as such, although the index knows 4.5 minutes only."""
+    """Sessions that have just expired count as expired, despite the resolution of the index."""
     monkeypatch.setattr(survey, "SAMPLE", 2)
     seconds = [-2, -1, 0, 60, 61]
     await insert_sessions(store.engine, [timedelta(seconds=each) for each in seconds])
@@ -94,14 +107,14 @@ async def test_the_present_bucket_is_told_apart_exactly(
 async def test_many_sessions_are_estimated(
     store: SQLSessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The distance between keys says how many there are; those expired are counted all the same."""
+    """The density of the keys gives the total. Expired sessions are still counted."""
     monkeypatch.setattr(survey, "SAMPLE", 100)
-    monkeypatch.setattr(statistics, "COUNTED_ROWS", 100)
+    monkeypatch.setattr(survey, "COUNTED_ROWS", 100)
     await insert_sessions(store.engine, [3 * HOUR] * 450 + [3 * DAY] * 450 + [-2 * HOUR] * 100)
 
     found = await collect_statistics(store.engine)
 
-    # The keys are always the same ones: of 900, give or take 4 standard errors of 10 %.
+    # The keys are the same each time. The bounds are 4 standard errors of 10 % around 900.
     assert found.live.estimated
     assert 540 < found.live.sessions < 1_260
     assert found.expired == Count(100, estimated=False)
@@ -112,7 +125,7 @@ async def test_many_sessions_are_estimated(
 
 
 async def test_the_oldest_expired_session_is_found(store: SQLSessionStore) -> None:
-    """How long it has been waiting, in steps of 4.5 minutes, tells whether purging keeps up."""
+    """Its age has a resolution of 4.5 minutes, and shows whether the purge keeps up."""
     await insert_sessions(store.engine, [HOUR, -2 * HOUR, -DAY])
 
     oldest = (await collect_statistics(store.engine)).oldest_expired
@@ -121,15 +134,15 @@ async def test_the_oldest_expired_session_is_found(store: SQLSessionStore) -> No
     assert DAY <= oldest < DAY + HOUR
 
 
-async def test_live_sessions_are_no_oldest_expired_one(store: SQLSessionStore) -> None:
-    """The deadline that comes first has to have come."""
+async def test_a_live_session_is_not_the_oldest_expired_one(store: SQLSessionStore) -> None:
+    """The first deadline only counts if it has passed."""
     await insert_sessions(store.engine, [HOUR, 2 * HOUR])
 
     assert (await collect_statistics(store.engine)).oldest_expired is None
 
 
 async def test_sizes_of_states_are_measured(store: SQLSessionStore) -> None:
-    """Percentiles are sizes that occur; the sizes fall into classes of powers of two."""
+    """Percentiles are sizes that occur. The histogram has powers of two."""
     sizes = [*range(1, 100), 5_000]
     await insert_sessions(store.engine, [HOUR] * 50 + [-HOUR] * 50, state_sizes=sizes)
 
@@ -147,10 +160,10 @@ async def test_sizes_of_states_are_measured(store: SQLSessionStore) -> None:
     ]
 
 
-async def test_sizes_are_of_a_sample(
+async def test_sizes_are_measured_in_a_sample(
     store: SQLSessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of so many states as are measured, the total of all is made out."""
+    """The total is projected from the measured states."""
     monkeypatch.setattr(survey, "MEASURED_STATES", 10)
     await insert_sessions(store.engine, [HOUR] * 40, state_sizes=[200] * 40)
 
@@ -161,8 +174,8 @@ async def test_sizes_are_of_a_sample(
 
 
 def test_every_moment_has_its_span() -> None:
-    """The spans follow each other without a gap, from the past to the future."""
-    spans = statistics._expiries([])
+    """The spans have no gaps and no bounds."""
+    spans = expiries([])
 
     assert (spans[0].after, spans[-1].until) == (None, None)
     assert all(first.until == second.after for first, second in pairwise(spans))
@@ -179,21 +192,27 @@ def test_every_moment_has_its_span() -> None:
 def test_the_end_of_a_span_belongs_to_it(
     remaining: timedelta, span: tuple[timedelta, timedelta]
 ) -> None:
-    """A deadline that has come is expired, as everywhere."""
+    """A session whose deadline is now is expired, as in all operations."""
     group = survey.Group(remaining // timedelta(microseconds=1), 1)
 
-    assert Expiry(*span, 1) in statistics._expiries([group])
+    assert Expiry(*span, 1) in expiries([group])
 
 
-async def test_a_url_will_do(url: URL, store: SQLSessionStore) -> None:
-    """It is opened as a store opens it, and closed: a connection left would be a warning here."""
+@pytest.mark.parametrize("value", [Activity, Expiry, Kinds, Size, StateSizes, Statistics])
+def test_the_annotations_of_the_values_can_be_evaluated(value: type) -> None:
+    """Libraries such as Pydantic do so, to serialise a value."""
+    assert get_type_hints(value).keys() == value.__annotations__.keys()
+
+
+async def test_a_url_can_be_given(url: URL, store: SQLSessionStore) -> None:
+    """Its engine is disposed: an open connection would be a warning, which fails the test."""
     await insert_sessions(store.engine, [HOUR])
 
     assert (await collect_statistics(url)).live.sessions == 1
 
 
 async def test_an_engine_is_left_open(host_engine: AsyncEngine, store: SQLSessionStore) -> None:
-    """A host's engine, in transactions, serves as well, and is the host's to close."""
+    """The engine of an application is not disposed."""
     await collect_statistics(host_engine)
 
     assert host_engine.pool.checkedin() == 1  # type: ignore[attr-defined]
@@ -201,7 +220,7 @@ async def test_an_engine_is_left_open(host_engine: AsyncEngine, store: SQLSessio
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 async def test_a_table_of_any_name(url: URL, name: str) -> None:
-    """Names are quoted, and found in the database's books too."""
+    """Names are quoted, in the system catalog too."""
     table = session_table(f"{name} {secrets.token_hex(4)}")
     await migrate.upgrade(url, table=table.name)
     engine = create_async_engine(url, poolclass=NullPool)
@@ -216,7 +235,7 @@ async def test_a_table_of_any_name(url: URL, name: str) -> None:
 
 
 async def test_a_schema(url: URL, store: SQLSessionStore) -> None:
-    """The table of the schema that was asked for is the one that is looked at."""
+    """The table of the given schema is read."""
     async with store.engine.connect() as connection:
         schema = await connection.run_sync(lambda sync: inspect(sync).default_schema_name)
     await insert_sessions(store.engine, [HOUR])
@@ -228,12 +247,26 @@ async def test_a_schema(url: URL, store: SQLSessionStore) -> None:
 
 
 async def test_a_missing_table_is_an_error(url: URL) -> None:
-    """Which says so, and how to make it."""
+    """The error says that the table is missing."""
     with pytest.raises(DatabaseError, match=r"nowhere.*missing"):
         await collect_statistics(url, table="nowhere")
 
 
-def test_the_bounds_are_those_of_the_documentation() -> None:
+def test_the_documented_limits() -> None:
     """2,000 deadlines, 1,000 states, 100,000 counted."""
     assert (survey.SAMPLE, survey.MEASURED_STATES) == (2_000, 1_000)
     assert survey.COUNTED_ROWS == 100_000
+
+
+async def test_an_error_of_python_in_a_driver_is_a_failure_of_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The store explains it in the same way."""
+
+    async def connect(*_: Any, **_options: Any) -> None:
+        raise TypeError("cannot connect")
+
+    monkeypatch.setattr(AsyncpgCreator, "connect", connect)
+
+    with pytest.raises(DatabaseError, match="cannot connect"):
+        await collect_statistics("postgresql://host/db")

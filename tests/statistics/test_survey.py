@@ -1,14 +1,14 @@
-"""What the statements count at one given moment, to the microsecond."""
+"""The counts at a given moment, to the microsecond."""
 
 from __future__ import annotations
 
 import pytest
 
 from sessionstore_sql import SessionId, SQLSessionStore
-from sessionstore_sql.engines import dialect_of
-from sessionstore_sql.execution import PooledExecutor
 from sessionstore_sql.schema import BUCKET_SHIFT, session_table
-from sessionstore_sql.survey import Group, Survey
+from sessionstore_sql.sql.engines import dialect_of
+from sessionstore_sql.sql.execution import PooledExecutor
+from sessionstore_sql.sql.survey import Group, Survey
 from tests.concurrency.rows import insert_rows
 
 pytestmark = pytest.mark.anyio
@@ -30,8 +30,8 @@ async def insert(store: SQLSessionStore, *deadlines: int) -> None:
     await insert_rows(store.engine, [(SessionId.generate(), each) for each in deadlines])
 
 
-async def test_the_present_bucket_is_split(store: SQLSessionStore, survey: Survey) -> None:
-    """A deadline that has come this microsecond is expired; the next one's session is live."""
+async def test_the_current_bucket_is_split(store: SQLSessionStore, survey: Survey) -> None:
+    """A deadline of this microsecond is expired, and one of the next microsecond is live."""
     await insert(store, START, NOW, NOW + 1, NOW + 2, NOW + 3, START + BUCKET - 1)
 
     assert await survey.count(NOW) == [Group(0, 2), Group(1, 4)]
@@ -40,7 +40,7 @@ async def test_the_present_bucket_is_split(store: SQLSessionStore, survey: Surve
 async def test_other_buckets_are_counted_at_their_middle(
     store: SQLSessionStore, survey: Survey
 ) -> None:
-    """The index tells no more of a deadline than its bucket."""
+    """The index only contains the bucket of a deadline."""
     await insert(store, START - 1, START - BUCKET, START + BUCKET, START + 2 * BUCKET - 1)
 
     groups = await survey.count(NOW)
@@ -55,20 +55,20 @@ async def test_other_buckets_are_counted_at_their_middle(
     ]
 
 
-async def test_the_first_bucket_is_the_least(store: SQLSessionStore, survey: Survey) -> None:
-    """It is found at the end of the index, without a look at any row."""
+async def test_the_first_bucket_is_the_smallest(store: SQLSessionStore, survey: Survey) -> None:
+    """Its start is returned, not the first deadline in it."""
     await insert(store, START + BUCKET, START + 8, START + 7, START + 2 * BUCKET)
 
     assert await survey.first_bucket() == START
 
 
-async def test_no_session_has_no_bucket(store: SQLSessionStore, survey: Survey) -> None:
-    """Nothing is first where there is nothing."""
+async def test_an_empty_table_has_no_first_bucket(store: SQLSessionStore, survey: Survey) -> None:
+    """There is no session to take it from."""
     assert await survey.first_bucket() is None
 
 
-async def test_a_sample_has_the_exact_time(store: SQLSessionStore, survey: Survey) -> None:
-    """Where rows are read, deadlines are what they are."""
+async def test_a_sample_has_exact_deadlines(store: SQLSessionStore, survey: Survey) -> None:
+    """Deadlines that are read from rows are not rounded."""
     await insert(store, NOW - 5, NOW + 7)
 
     sample = await survey.sample(NOW)

@@ -1,4 +1,4 @@
-"""What the statistics do where a statement takes longer than it may."""
+"""Statistics if a statement reaches its time limit."""
 
 from __future__ import annotations
 
@@ -11,20 +11,12 @@ import pytest
 from sqlalchemy import Select
 from sqlalchemy.exc import OperationalError
 
-from sessionstore_sql import DatabaseError, SQLSessionStore, survey
+from sessionstore_sql import DatabaseError, SQLSessionStore
+from sessionstore_sql.sql import survey
 from sessionstore_sql.statistics import collect_statistics
-from tests.databases import TARGETS
 from tests.statistics.rows import insert_sessions
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.parametrize(
-        "target",
-        [target for target in TARGETS if target.database == "sqlite"],
-        indirect=True,
-        ids=str,
-    ),
-]
+pytestmark = [pytest.mark.anyio, pytest.mark.sqlite_only]
 
 HOUR = timedelta(hours=1)
 INTERRUPTED = sqlite3.SQLITE_INTERRUPT
@@ -32,14 +24,14 @@ INTERRUPTED = sqlite3.SQLITE_INTERRUPT
 
 @pytest.fixture
 def fail(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Lets statements fail that hold a text, with an error code of SQLite's."""
+    """Makes statements that contain a text fail with an error code of SQLite."""
     failing: dict[str, int] = {}
     rows = survey.Survey._rows
 
     async def fail_or_run(self: survey.Survey, statement: Select[Any]) -> Sequence[Any]:
         for text, code in failing.items():
             if text in str(statement.compile(self._executor.engine.sync_engine)):
-                cause = sqlite3.OperationalError("as the test wants it")
+                cause = sqlite3.OperationalError("simulated")
                 cause.sqlite_errorcode = code
                 error = DatabaseError("failed")
                 error.__cause__ = OperationalError("..", None, cause)
@@ -51,10 +43,10 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Any:
     return failing
 
 
-async def test_what_is_not_counted_in_time_is_estimated(
+async def test_a_count_that_takes_too_long_is_estimated(
     store: SQLSessionStore, fail: dict[str, int]
 ) -> None:
-    """The sample says what the index did not."""
+    """The number is projected from the sample."""
     await insert_sessions(store.engine, [HOUR] * 40 + [-HOUR / 2] * 40)
     fail["GROUP BY"] = INTERRUPTED
 
@@ -64,10 +56,10 @@ async def test_what_is_not_counted_in_time_is_estimated(
     assert (found.expired.sessions, found.expired.estimated) == (40, False)
 
 
-async def test_even_the_expired_can_be_estimated(
+async def test_expired_sessions_can_be_estimated(
     store: SQLSessionStore, fail: dict[str, int]
 ) -> None:
-    """Where not even they are counted in time, their share of the sample decides."""
+    """If counting them takes too long, their share of the sample decides."""
     await insert_sessions(store.engine, [HOUR] * 40 + [-HOUR / 2] * 40)
     fail["GROUP BY"] = fail["count(*)"] = INTERRUPTED
 
@@ -81,10 +73,10 @@ async def test_even_the_expired_can_be_estimated(
     assert sum(each.sessions for each in drawn) == pytest.approx(total, abs=2)
 
 
-async def test_sizes_that_are_not_measured_in_time_are_missing(
+async def test_sizes_that_take_too_long_are_missing(
     store: SQLSessionStore, fail: dict[str, int]
 ) -> None:
-    """Large states can take long to read; the rest is said without them."""
+    """The rest of the statistics is still returned."""
     await insert_sessions(store.engine, [HOUR])
     fail["length"] = INTERRUPTED
 
@@ -98,7 +90,7 @@ async def test_sizes_that_are_not_measured_in_time_are_missing(
 async def test_other_failures_are_errors(
     store: SQLSessionStore, fail: dict[str, int], code: int
 ) -> None:
-    """Only the lack of time has a second-best answer."""
+    """Only a timeout is replaced by an estimate."""
     fail["length"] = code
 
     with pytest.raises(DatabaseError):

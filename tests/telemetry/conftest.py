@@ -11,7 +11,7 @@ from sqlalchemy import URL
 
 from sessionstore_sql import SQLSessionStore
 from tests.databases import TARGETS, Databases
-from tests.stores import connections_in_use, empty
+from tests.stores import empty, require_returned
 from tests.telemetry.exported import Exported
 
 
@@ -30,9 +30,7 @@ async def opened(exported: Exported) -> AsyncIterator[Callable[..., Any]]:
             options.setdefault("telemetry", exported.telemetry())
             store = await stack.enter_async_context(SQLSessionStore(url, **options))
             await empty(store)
-            stack.callback(
-                lambda: connections_in_use(store) == 0 or pytest.fail("a connection leaked")
-            )
+            stack.push_async_callback(require_returned, store.engine)
             return store
 
         yield open_store

@@ -14,8 +14,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode
 from sqlalchemy import event
 
-from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore, UnknownIdError, lanes
-from sessionstore_sql.engines import create_engine, dialect_of
+from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore, UnknownIdError
+from sessionstore_sql.sql import batch_queue as lanes
+from sessionstore_sql.sql.dialects import dialect_named
+from sessionstore_sql.sql.dialects.base import Row
+from sessionstore_sql.sql.engines import create_engine, describe
+from sessionstore_sql.sql.operations import LOAD
 from tests.telemetry.exported import BATCH_SIZE, DURATION, QUEUE, Exported, attributes, by
 
 pytestmark = pytest.mark.anyio
@@ -34,8 +38,13 @@ def ids_of(spans: list[ReadableSpan]) -> set[int]:
     return {span.context.span_id for span in spans}
 
 
+def sent_immediately(store: SQLSessionStore) -> int:
+    """Return how many of many calls are sent immediately, each in a statement of its own."""
+    return dialect_named(store.engine.dialect.name).statements_at_once
+
+
 async def call_many(store: SQLSessionStore, operation: str) -> None:
-    """Make calls at the same time, of which the first goes alone."""
+    """Make concurrent calls; the first ones are sent on their own."""
     ids = [SessionId.generate() for _ in range(MANY)]
     record = SessionRecord({"a": 1}, HOUR)
     if operation != "create":
@@ -55,12 +64,14 @@ async def test_a_batch_is_a_span_of_its_own(
         await call_many(watched, operation)
 
     batch = exported.span(f"BATCH {operation}")
-    alone, *together = sorted(exported.spans(operation)[-MANY:], key=lambda span: len(span.links))
+    spans = sorted(exported.spans(operation)[-MANY:], key=lambda span: len(span.links))
+    first = sent_immediately(watched)
+    alone, together = spans[:first], spans[first:]
     assert batch.name == f"BATCH {operation} sessionstore_sessions"
     assert (batch.kind, batch.parent) == (SpanKind.CLIENT, None)
-    assert attributes(batch)["db.operation.batch.size"] == MANY - 1
+    assert attributes(batch)["db.operation.batch.size"] == len(together) == MANY - first
     assert linked(batch) == ids_of(together)
-    assert alone.links == ()
+    assert [span.links for span in alone] == [()] * first
     for span in together:
         assert linked(span) == {batch.context.span_id}
         assert "db.operation.batch.size" not in attributes(span)
@@ -69,12 +80,13 @@ async def test_a_batch_is_a_span_of_its_own(
 async def test_batches_and_waits_are_measured(watched: SQLSessionStore, exported: Exported) -> None:
     """How many calls a batch answered; how long each that waited did. No batch counts twice."""
     await call_many(watched, "load")
+    waited = MANY - sent_immediately(watched)
 
     (size,) = exported.points(BATCH_SIZE)
-    assert (size.count, size.sum) == (1, MANY - 1)
+    assert (size.count, size.sum) == (1, waited)
     assert size.attributes["db.operation.name"] == "BATCH load"
     (wait,) = exported.points(QUEUE)
-    assert (wait.count, wait.attributes["db.operation.name"]) == (MANY - 1, "load")
+    assert (wait.count, wait.attributes["db.operation.name"]) == (waited, "load")
     assert wait.sum > 0
     operations = by(exported.points(DURATION), "db.operation.name")
     assert operations == {"create": MANY, "load": MANY}
@@ -87,11 +99,12 @@ async def test_calls_of_a_batch_that_ask_for_one_session_all_have_their_link(
     ids = [SessionId.generate(), SessionId.generate()]
 
     await asyncio.gather(*(watched.load(each) for each in ids * 5))
+    waited = 10 - sent_immediately(watched)
 
     batch = exported.span("BATCH load")
-    assert attributes(batch)["db.operation.batch.size"] == len(batch.links) == 9
+    assert attributes(batch)["db.operation.batch.size"] == len(batch.links) == waited
     (wait,) = exported.points(QUEUE)
-    assert wait.count == 9
+    assert wait.count == waited
 
 
 async def test_a_batch_is_in_nobodys_context(
@@ -120,10 +133,10 @@ async def test_a_batch_is_in_nobodys_context(
     assert contexts.get_current() == {}
 
 
-async def test_a_call_that_leaves_its_batch_is_in_its_own_callers_context(
+async def test_a_queued_call_that_is_sent_on_its_own_is_in_its_callers_context(
     on_sqlite: SQLSessionStore, exported: Exported
 ) -> None:
-    """Two of one id are not changed by one batch: the later ones go alone, each in its own span."""
+    """A task of the queue sends it, as part of the caller's operation. There is no batch."""
     seen: list[int] = []
 
     @event.listens_for(on_sqlite.engine.sync_engine, "before_cursor_execute")
@@ -134,13 +147,36 @@ async def test_a_call_that_leaves_its_batch_is_in_its_own_callers_context(
     await on_sqlite.create(session_id, SessionRecord({}, HOUR))
     seen.clear()
 
-    await asyncio.gather(*(on_sqlite.update_ttl(session_id, HOUR) for _ in range(3)))
+    await asyncio.gather(*(on_sqlite.update_ttl(session_id, HOUR) for _ in range(2)))
 
     spans = exported.spans("update_ttl")
-    assert (len(seen), set(seen)) == (3, ids_of(spans))
-    assert [span.links for span in spans] == [()] * 3
+    assert (len(seen), set(seen)) == (2, ids_of(spans))
+    assert [span.links for span in spans] == [()] * 2
     (wait,) = exported.points(QUEUE)
-    assert wait.count == 2
+    assert wait.count == 1
+
+
+async def test_calls_that_one_row_answers_are_a_batch(
+    on_sqlite: SQLSessionStore, exported: Exported
+) -> None:
+    """Its statement is in the batch's span, which has a link to each of the calls."""
+    seen: list[int] = []
+
+    @event.listens_for(on_sqlite.engine.sync_engine, "before_cursor_execute")
+    def look(*_: Any) -> None:
+        seen.append(trace.get_current_span().get_span_context().span_id)
+
+    session_id = SessionId.generate()
+    await on_sqlite.create(session_id, SessionRecord({}, HOUR))
+    seen.clear()
+
+    await asyncio.gather(*(on_sqlite.update_ttl(session_id, HOUR) for _ in range(4)))
+
+    batch = exported.span("BATCH update_ttl")
+    immediate, *merged = sorted(exported.spans("update_ttl"), key=lambda span: len(span.links))
+    assert seen == [immediate.context.span_id, batch.context.span_id]
+    assert attributes(batch)["db.operation.batch.size"] == len(merged) == 3
+    assert linked(batch) == ids_of(merged)
 
 
 async def test_a_refusal_is_the_callers_and_not_the_batchs(
@@ -158,7 +194,7 @@ async def test_a_refusal_is_the_callers_and_not_the_batchs(
 async def test_a_caller_that_went_away_has_ended_its_span(
     on_sqlite: SQLSessionStore, exported: Exported
 ) -> None:
-    """Cancelled in the lane: its span says so, its call is no batch's, the others are answered."""
+    """The span of a call that is cancelled in the queue says so; the others are answered."""
     calls = [asyncio.ensure_future(on_sqlite.load(SessionId.generate())) for _ in range(MANY)]
     await asyncio.sleep(0)
     calls[-1].cancel()
@@ -173,7 +209,7 @@ async def test_a_caller_that_went_away_has_ended_its_span(
     assert len(batch.links) == attributes(batch)["db.operation.batch.size"] == MANY - 2
 
 
-async def test_a_full_lane_is_an_error_of_ours(
+async def test_a_full_queue_is_an_error(
     on_sqlite: SQLSessionStore, exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing was asked of the database, so it has no code."""
@@ -186,14 +222,14 @@ async def test_a_full_lane_is_an_error_of_ours(
     assert sorted(map(str, errors)) == ["DatabaseError", "None", "None", "None"]
 
 
-async def test_whoever_circumvents_the_watch_is_served(
+async def test_a_batch_has_no_link_to_calls_outside_of_any_operation(
     on_sqlite: SQLSessionStore, exported: Exported
 ) -> None:
-    """A method of the class is called in no operation's context; a batch has no link to it."""
-    store = on_sqlite
-    unwatched = (SQLSessionStore.load(store, SessionId.generate()) for _ in range(MANY))
+    """It counts them, and they are answered."""
+    dispatch = on_sqlite._dispatcher.dispatch
+    calls = (dispatch(LOAD, Row(b"key %d" % number)) for number in range(MANY))
 
-    answers = await asyncio.gather(*unwatched)
+    answers = await asyncio.gather(*calls)
 
     assert answers == [None] * MANY
     (batch,) = exported.all_spans()
@@ -217,10 +253,10 @@ async def test_a_batch_of_what_is_not_sampled_has_its_links(
 async def test_a_batch_is_a_root_wherever_it_is_made(exported: Exported) -> None:
     """It asks for no parent, rather than to rely on a task without one."""
     engine = create_engine("sqlite://")
-    observer = exported.telemetry().observer(engine, dialect_of(engine), "sessions")
+    observer = exported.telemetry().observer(engine, describe(engine, "sessions"))
 
     application = exported.application
-    with application.start_as_current_span("request"), observer.of_lane("load").batch([None]):
+    with application.start_as_current_span("request"), observer.of_queue("load").batch([None]):
         pass
 
     assert exported.span("BATCH load").parent is None

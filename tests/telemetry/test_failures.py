@@ -17,6 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from sessionstore_sql import DatabaseError, SessionId, SessionRecord, SQLSessionStore
+from sessionstore_sql.sql.dialects.base import Row
+from sessionstore_sql.sql.operations import LOAD
 from tests.telemetry.exported import DURATION, RETRIES, Exported, attributes, by
 
 pytestmark = pytest.mark.anyio
@@ -67,7 +69,7 @@ async def test_an_attempt_that_is_made_again_is_counted(
     assert by(exported.points(DURATION), "error.type") == {None: 1}
 
 
-async def test_the_attempt_that_nobody_makes_again_is_the_operations_error(
+async def test_the_last_attempt_is_the_error_of_the_operation(
     on_sqlite: SQLSessionStore, exported: Exported
 ) -> None:
     """Three attempts, two of them made again."""
@@ -86,7 +88,7 @@ async def test_retries_of_a_batch_are_the_batchs(
 ) -> None:
     """The callers' own spans have none."""
     calls = [on_sqlite.load(SessionId.generate()) for _ in range(5)]
-    # The first call goes alone.
+    # The first call is sent on its own.
     trouble(on_sqlite, None, locked())
 
     await asyncio.gather(*calls)
@@ -99,15 +101,15 @@ async def test_retries_of_a_batch_are_the_batchs(
     )
 
 
-async def test_a_retry_of_what_nobody_watches_is_counted(
+async def test_a_retry_outside_of_any_operation_is_counted(
     on_sqlite: SQLSessionStore, exported: Exported
 ) -> None:
-    """A method of the class is in no operation's context, nor in that of the one before."""
+    """It belongs to no operation, and not to the one before."""
     await on_sqlite.load(SessionId.generate())
     exported.forget()
     trouble(on_sqlite, locked())
 
-    await SQLSessionStore.load(on_sqlite, SessionId.generate())
+    await on_sqlite._dispatcher.dispatch(LOAD, Row(b"key"))
 
     (point,) = exported.points(RETRIES)
     assert (point.value, "db.operation.name" in point.attributes) == (1, False)
@@ -115,7 +117,7 @@ async def test_a_retry_of_what_nobody_watches_is_counted(
 
 
 async def test_an_unknown_outcome_is_said(on_sqlite: SQLSessionStore, exported: Exported) -> None:
-    """It is what an operator looks for after the database went away."""
+    """The error type is that of the driver, which operators search for."""
     trouble(on_sqlite, lost())
 
     with pytest.raises(DatabaseError) as caught:
@@ -132,9 +134,9 @@ async def test_an_unknown_outcome_is_said(on_sqlite: SQLSessionStore, exported: 
 async def test_a_batch_that_fails_fails_its_callers(
     on_sqlite: SQLSessionStore, exported: Exported
 ) -> None:
-    """Everybody's span has the error, and so has the batch's."""
+    """The spans of all calls and of the batch have the error."""
     calls = [on_sqlite.load(SessionId.generate()) for _ in range(5)]
-    # The first call goes alone.
+    # The first call is sent on its own.
     trouble(on_sqlite, None, lost(), lost())
 
     await asyncio.gather(*calls, return_exceptions=True)
@@ -149,7 +151,7 @@ async def test_a_batch_that_is_made_again_call_by_call(
 ) -> None:
     """What went wrong is the batch's alone, if the calls go well."""
     calls = [on_sqlite.load(SessionId.generate()) for _ in range(5)]
-    # The first call goes alone.
+    # The first call is sent on its own.
     trouble(on_sqlite, None, DBAPIError("SELECT", {}, sqlite3.DatabaseError("bad record")))
 
     await asyncio.gather(*calls)
@@ -159,21 +161,19 @@ async def test_a_batch_that_is_made_again_call_by_call(
     assert by(exported.points(DURATION), "error.type") == {None: 5}
 
 
-@pytest.fixture
-def silent(on_sqlite: SQLSessionStore) -> SQLSessionStore:
-    """A store whose statements wait for ever."""
+async def test_a_cancelled_operation_says_so(
+    on_sqlite: SQLSessionStore, exported: Exported
+) -> None:
+    """A call that is cancelled during its statement ends its span with that error."""
+    sent = asyncio.Event()
 
     @event.listens_for(on_sqlite.engine.sync_engine, "before_cursor_execute")
     def wait(*_: Any) -> None:
+        sent.set()
         await_only(asyncio.Event().wait())
 
-    return on_sqlite
-
-
-async def test_a_cancelled_operation_says_so(silent: SQLSessionStore, exported: Exported) -> None:
-    """And is cancelled."""
-    call = asyncio.ensure_future(silent.load(SessionId.generate()))
-    await asyncio.wait([call], timeout=0.05)
+    call = asyncio.ensure_future(on_sqlite.load(SessionId.generate()))
+    await sent.wait()
     call.cancel()
 
     with pytest.raises(asyncio.CancelledError):
@@ -191,10 +191,10 @@ async def test_an_abandoned_operation_ends_its_span_and_restores_nothing(
 ) -> None:
     """Its coroutine is closed in a context that is not the one it began in."""
 
-    async def wait_for_ever(*_: object) -> None:
+    async def wait_forever(*_: object) -> None:
         await asyncio.Event().wait()
 
-    on_sqlite._calls.load = wait_for_ever  # type: ignore[method-assign, assignment, union-attr]
+    on_sqlite._dispatcher.dispatch = wait_forever  # type: ignore[method-assign, assignment]
     operation = on_sqlite.load(SessionId.generate())
     contextvars.copy_context().run(operation.send, None)
 

@@ -1,4 +1,4 @@
-"""Who uses a watched store has its operations in the trace, without doing anything for it."""
+"""Operations of an observed store appear in the trace without further code."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from sessionstore_sql import (
     SQLSessionStore,
     continuously_delete_expired,
 )
-from sessionstore_sql.django.loop_thread import LoopThread
 from sessionstore_sql.starlette import SessionMiddleware
+from sessionstore_sql.web.loop_thread import LoopThread
 from tests.telemetry.exported import PURGED, Exported, attributes
 
 HOUR = timedelta(hours=1)
@@ -61,7 +61,7 @@ def test_a_requests_session_is_a_part_of_the_request(sqlite_url: URL, exported: 
 
     first, second = [span for span in exported.all_spans() if span.name == "GET /"]
     assert children_of(first, exported) == ["create"]
-    assert children_of(second, exported) == ["load", "update"]
+    assert children_of(second, exported) == ["load_session", "update_if"]
 
 
 def test_djangos_views_reach_the_store_in_their_own_context(

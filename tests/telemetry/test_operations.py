@@ -47,6 +47,7 @@ async def use(store: SessionStorageBackend) -> None:
     await store.delete_expired(10)
 
 
+@pytest.mark.every_driver
 async def test_each_operation_is_a_span(
     watched: SQLSessionStore, url: URL, exported: Exported
 ) -> None:
@@ -157,7 +158,7 @@ async def test_bound_operations_are_watched(
     assert attributes(exported.all_spans()[-1])["error.type"] == "UnknownIdError"
 
 
-async def refused(call: Awaitable[object], cause: type[Exception]) -> None:
+async def rejected(call: Awaitable[object], cause: type[Exception]) -> None:
     """Await a call that fails."""
     with pytest.raises(cause):
         await call
@@ -170,11 +171,11 @@ async def test_answers_that_are_errors_are_told_apart(
     session_id, unknown = SessionId.generate(), SessionId.generate()
     await watched.create(session_id, RECORD)
 
-    await refused(watched.create(session_id, RECORD), DuplicateIdError)
-    await refused(watched.load("an id"), TypeError)  # type: ignore[arg-type]
-    await refused(watched.update(unknown, RECORD), UnknownIdError)
-    await refused(watched.update_ttl(session_id, HOUR * 1_000_000), ValueError)
-    await refused(watched.create(unknown, SessionRecord({"a": ()}, HOUR)), SerializationError)  # type: ignore[dict-item]
+    await rejected(watched.create(session_id, RECORD), DuplicateIdError)
+    await rejected(watched.load("an id"), TypeError)  # type: ignore[arg-type]
+    await rejected(watched.update(unknown, RECORD), UnknownIdError)
+    await rejected(watched.update_ttl(session_id, HOUR * 1_000_000), ValueError)
+    await rejected(watched.create(unknown, SessionRecord({"a": ()}, HOUR)), SerializationError)  # type: ignore[dict-item]
 
     _, *failed = exported.all_spans()
     errors = [attributes(span)["error.type"] for span in failed]
@@ -188,14 +189,14 @@ async def test_answers_that_are_errors_are_told_apart(
 
 
 class Junk:
-    """Writes what nobody can read."""
+    """Writes bytes that cannot be decoded."""
 
     def encode(self, state: object) -> bytes:
         """Write junk."""
         return b"\xff"
 
     def decode(self, data: bytes) -> Any:
-        """Refuse it."""
+        """Reject the bytes."""
         raise DeserializationError("the stored state cannot be decoded")
 
 
@@ -207,18 +208,19 @@ async def test_a_state_that_cannot_be_read_is_an_error(
     session_id = SessionId.generate()
     await store.create(session_id, RECORD)
 
-    await refused(store.load(session_id), DeserializationError)
+    await rejected(store.load(session_id), DeserializationError)
 
     assert attributes(exported.span("load"))["error.type"] == "DeserializationError"
 
 
+@pytest.mark.every_driver
 async def test_an_error_of_the_database_has_its_code(
     url: URL, opened: Callable[..., Awaitable[SQLSessionStore]], exported: Exported
 ) -> None:
     """The most specific one that the database has, which is the error's type, too."""
     store = await opened(url, table="no_such_table")
 
-    await refused(store.load(SessionId.generate()), DatabaseError)
+    await rejected(store.load(SessionId.generate()), DatabaseError)
 
     code = {"postgresql": "42P01", "mysql": "1146", "mariadb": "1146", "sqlite": "1"}
     expected = code[url.get_backend_name()]
@@ -264,19 +266,18 @@ async def test_one_watches_many_stores(
     there = await opened(sqlite_url, telemetry=telemetry, table="elsewhere")
 
     await here.load(SessionId.generate())
-    await refused(there.load(SessionId.generate()), DatabaseError)
+    await rejected(there.load(SessionId.generate()), DatabaseError)
 
     assert [span.name for span in exported.all_spans()] == [f"load {TABLE}", "load elsewhere"]
 
 
 @pytest.mark.parametrize("mistake", [True, "otel", OpenTelemetry])
-def test_what_cannot_watch_is_refused(mistake: Any) -> None:
+def test_a_wrong_observer_is_rejected(mistake: Any) -> None:
     """Where the store is made; the class itself is the likeliest mistake."""
     with pytest.raises(TypeError, match=r"^telemetry is an instance, such as OpenTel"):
         SQLSessionStore("sqlite://", telemetry=mistake)
 
 
-async def test_a_store_that_nobody_watches_is_as_it_was(sqlite_url: URL) -> None:
-    """Its operations are those of the class."""
-    async with SQLSessionStore(sqlite_url) as store:
-        assert not {*SEVEN, "count_expired"} & set(vars(store))
+async def test_observing_replaces_nothing_in_a_store(watched: SQLSessionStore) -> None:
+    """The operations of an observed store are those of its class."""
+    assert not {*SEVEN, "count_expired"} & set(vars(watched))

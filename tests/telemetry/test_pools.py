@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from sessionstore_sql import SessionId, SQLSessionStore
+from tests.stores import require_returned
 from tests.telemetry.exported import CONNECTIONS, MOST_CONNECTIONS, Exported, by
 
 pytestmark = pytest.mark.anyio
@@ -32,6 +33,9 @@ async def test_connections_are_counted_by_their_state(
 ) -> None:
     """At the moment of the question; the pool is named after its place."""
     await watched.load(SessionId.generate())
+    assert in_state(exported) == {"used": 1, "idle": 0}  # leased
+
+    await require_returned(watched.engine)
     assert in_state(exported) == {"used": 0, "idle": 1}
 
     async with watched.engine.connect():
@@ -73,6 +77,7 @@ async def test_pools_of_one_place_are_summed(
     for _ in range(2):
         store = await opened(sqlite_url)
         await store.load(SessionId.generate())
+        await require_returned(store.engine)
 
     assert in_state(exported) == {"used": 0, "idle": 2}
     (most,) = exported.points(MOST_CONNECTIONS)
@@ -105,7 +110,7 @@ async def test_where_there_is_no_pool_nothing_is_counted(
 
 
 async def test_a_store_is_not_kept_alive(sqlite_url: URL, exported: Exported) -> None:
-    """Nor is its engine; what is gone is counted no more."""
+    """The engine is not kept alive either, and its pool is no longer counted."""
     store = SQLSessionStore(sqlite_url, telemetry=exported.telemetry())
     await store.load(SessionId.generate())
     await store.aclose()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 import pytest
 from sqlalchemy import URL, event
@@ -23,6 +21,7 @@ from sessionstore_sql import (
     SessionStoreError,
     SQLSessionStore,
 )
+from tests.leaks import forms_of
 from tests.telemetry.exported import Exported, attributes
 
 pytestmark = pytest.mark.anyio
@@ -32,16 +31,6 @@ PASSWORD = "Pa55-planted word/@%"
 IDS = [SessionId(f"planted-id-{number}-ünïcode") for number in range(12)]
 STATE: dict[str, Any] = {"planted-key": "planted-väl\\ue"}
 MESSAGE = "planted-message: Key (id)=(planted-id-0) already exists"
-
-
-def forms_of(secret: bytes) -> Iterator[str]:
-    """Yield what a secret looks like where it is shown."""
-    text = secret.decode("utf-8", "replace")
-    yield from (text, ascii(text)[1:-1], repr(text)[1:-1], repr(secret)[2:-1])
-    yield from (quote(text, safe=""), quote_plus(text), text[::-1])
-    yield secret.hex()
-    yield base64.b64encode(secret).decode().rstrip("=")
-    yield base64.urlsafe_b64encode(secret).decode().rstrip("=")
 
 
 def secrets() -> Iterator[bytes]:
@@ -98,6 +87,7 @@ async def every_way_wrong(store: SQLSessionStore) -> None:
             await call()
 
 
+@pytest.mark.every_driver
 async def test_secrets_of_sessions_are_kept(watched: SQLSessionStore, exported: Exported) -> None:
     """Whatever is done with them."""
     await every_way_wrong(watched)
@@ -107,6 +97,7 @@ async def test_secrets_of_sessions_are_kept(watched: SQLSessionStore, exported: 
     assert_kept_secret(exported.everything())
 
 
+@pytest.mark.every_driver
 async def test_secrets_are_kept_in_a_transaction(
     watched: SQLSessionStore, host_engine: AsyncEngine, exported: Exported
 ) -> None:
@@ -121,6 +112,7 @@ async def test_secrets_are_kept_in_a_transaction(
     assert_kept_secret(exported.everything())
 
 
+@pytest.mark.every_driver
 async def test_secrets_are_kept_by_codecs_that_show_them(
     url: URL, opened: Callable[..., Awaitable[SQLSessionStore]], exported: Exported
 ) -> None:
@@ -141,6 +133,7 @@ class DriverError(Exception):
 
 
 @pytest.mark.parametrize("times", [1, 99])
+@pytest.mark.every_driver
 async def test_secrets_are_kept_by_drivers_that_show_them(
     watched: SQLSessionStore, exported: Exported, times: int
 ) -> None:

@@ -71,7 +71,7 @@ async def test_without_a_tracer_the_operations_work(sqlite_url: URL, exported: E
 
 
 async def test_the_applications_own_span_is_left_alone(sqlite_url: URL, exported: Exported) -> None:
-    """A store whose spans nobody wants doesn't end, fail or describe another's."""
+    """A store without a recorded span does not change the span of another library."""
     telemetry = OpenTelemetry(tracer_provider=NoOpTracerProvider())
     async with SQLSessionStore(sqlite_url, telemetry=telemetry) as store:
         with exported.application.start_as_current_span("request") as request:

@@ -1,4 +1,4 @@
-"""States and bytes: equal when they come back, or refused with a path and a type."""
+"""A state is decoded unchanged, or rejected with a path and a type."""
 
 from __future__ import annotations
 
@@ -218,7 +218,9 @@ def test_the_bytes_are_utf8_json(state: dict[str, Any]) -> None:
 
 
 @given(poisoned(st.sampled_from(POISON)))
-def test_anything_else_is_refused_with_path_and_type(case: tuple[dict[str, Any], str, Any]) -> None:
+def test_other_values_are_rejected_with_path_and_type(
+    case: tuple[dict[str, Any], str, Any],
+) -> None:
     """Wherever it is; the message begins with its path and names its type, and no value."""
     state, path, bad = case
 
@@ -252,7 +254,7 @@ def test_anything_else_is_refused_with_path_and_type(case: tuple[dict[str, Any],
         max_size=3,
     )
 )
-def test_what_is_stored_is_loaded_or_refused(state: dict[str, Any]) -> None:
+def test_a_state_is_decoded_unchanged_or_rejected(state: dict[str, Any]) -> None:
     """There is no third outcome, whatever Python holds."""
     try:
         data = CODEC.encode(state)
@@ -277,7 +279,7 @@ def test_what_is_stored_is_loaded_or_refused(state: dict[str, Any]) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_subclasses_come_back_equal_or_are_refused(value: Any) -> None:
+def test_subclasses_are_decoded_equal_or_rejected(value: Any) -> None:
     """What comes back is of JSON's own type, and equal."""
     try:
         data = CODEC.encode({"a": value})
@@ -313,7 +315,7 @@ def test_messages(state: dict[Any, Any], message: str) -> None:
     assert str(caught.value) == message
 
 
-def test_a_circle_is_refused() -> None:
+def test_a_circle_is_rejected() -> None:
     """A list or an object inside itself, at whatever distance."""
     state: dict[str, Any] = {"a": {"b": [1]}}
     state["a"]["b"].append(state["a"])
@@ -341,7 +343,7 @@ def test_250_levels_are_not_too_deep(levels: int) -> None:
 
 
 @pytest.mark.parametrize("levels", [300, 1_000, 100_000])
-def test_a_state_too_deep_is_refused(levels: int) -> None:
+def test_a_state_too_deep_is_rejected(levels: int) -> None:
     """When it is written, and not when it is read; without recursion of our own."""
     with pytest.raises(SerializationError, match="nested more than 250 levels deep"):
         CODEC.encode(nested(levels))
@@ -368,12 +370,12 @@ def test_a_fault_is_named_near_the_recursion_limit(frames: int) -> None:
     """Looking for it takes a few frames, whatever the depth of the state."""
     state = nested(100_000)
 
-    def refused() -> str:
+    def rejected() -> str:
         with pytest.raises(SerializationError) as caught:
             CODEC.encode(state)
         return str(caught.value)
 
-    message = at_depth_left(frames, refused)
+    message = at_depth_left(frames, rejected)
 
     assert message.endswith("nested more than 250 levels deep")
 
@@ -471,8 +473,8 @@ class GrowingDict(dict[str, Any]):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (Hostile, "state: an object in it raises errors of its own"),
-        (lambda: HostileText("a"), "state: a value of it is not equal to its JSON"),
+        (Hostile, "state: an object in it raises an error when it is inspected"),
+        (lambda: HostileText("a"), "state: a value is not equal to its JSON"),
         (lambda: EndlessList([1, {2}]), "state['a'][1]: set is not a JSON value"),
         (lambda: GrowingDict(b={2}), "state['a']['b']: set is not a JSON value"),
     ],

@@ -63,7 +63,7 @@ def test_where_no_url_is_given_a_container_is_started(
 
 def test_a_given_url_comes_first(containers: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Docker isn't asked."""
-    monkeypatch.setenv("SESSIONSTORE_TEST_MYSQL_URL", "mysql://somebody@example.test/db")
+    monkeypatch.setenv("SESSIONSTORE_TEST_MYSQL_URL", "mysql://developer@example.test/db")
     with server_url("mysql") as url:
         assert url.host == "example.test"
     assert containers == []

@@ -12,13 +12,14 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from sqlalchemy import URL, make_url, text
+from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 
 from sessionstore_sql import SQLSessionStore
-from sessionstore_sql.engines import create_engine, dialect_of, normalise_url
 from sessionstore_sql.schema import session_table
+from sessionstore_sql.sql.engines import create_engine, dialect_of, extra_connect_s
+from sessionstore_sql.sql.urls import normalise_url
 
 SERVERS = [
     "postgresql+asyncpg",
@@ -42,51 +43,6 @@ def connect_args(engine: AsyncEngine) -> dict[str, Any]:
     with pytest.raises(InterruptedError):
         engine.sync_engine.raw_connection()
     return received
-
-
-@pytest.mark.parametrize(
-    ("given", "drivername"),
-    [
-        ("postgres://host/db", "postgresql+asyncpg"),
-        ("postgresql://host/db", "postgresql+asyncpg"),
-        ("mysql://host/db", "mysql+aiomysql"),
-        ("mariadb://host/db", "mariadb+aiomysql"),
-        ("sqlite:///file.db", "sqlite+aiosqlite"),
-        ("postgres+psycopg://host/db", "postgresql+psycopg"),
-        ("sqlite+aiosqlite:///file.db", "sqlite+aiosqlite"),
-        *((f"{drivername}://host/db", drivername) for drivername in SERVERS),
-    ],
-)
-def test_a_url_gets_an_async_driver(given: str, drivername: str) -> None:
-    """The one it names, else ours; as text and as a URL, and nothing else is changed."""
-    for url in (given, make_url(given)):
-        normalised = normalise_url(url)
-
-        assert normalised.drivername == drivername
-        assert normalised == make_url(given).set(drivername=drivername)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ("postgresql+psycopg2://host/db", "psycopg2"),
-        ("postgresql+pg8000://host/db", "postgresql\\+asyncpg, postgresql\\+psycopg"),
-        ("mysql+pymysql://host/db", "mysql\\+aiomysql, mysql\\+asyncmy"),
-        ("mariadb+mysqldb://host/db", "mariadb\\+aiomysql"),
-        ("sqlite+pysqlite:///file.db", "sqlite\\+aiosqlite"),
-        ("postgresql+nonsense://host/db", "nonsense"),
-        ("oracle://host/db", "'oracle' is not supported"),
-        ("mssql+aioodbc://host/db", "postgresql, mysql, mariadb, sqlite"),
-    ],
-)
-def test_other_drivers_and_databases_are_refused(given: str, message: str) -> None:
-    """Synchronous or unknown: a value error that names what there is."""
-    with pytest.raises(ValueError, match=message):
-        normalise_url(given.replace("://host", "://user:secret@host"))
-    with pytest.raises(ValueError, match=message) as caught:
-        SQLSessionStore(given.replace("://host", "://user:secret@host"))
-
-    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("drivername", ["postgresql+asyncpg", "postgresql+psycopg"])
@@ -113,77 +69,6 @@ def test_several_hosts_are_tried_for_one_that_writes(
     assert received["user"] == "u"
     assert received["password"] == "p"
     assert "db" in received.values()
-
-
-def test_several_hosts_of_a_url_object_share_its_port() -> None:
-    """It has one port, and the hosts as text."""
-    url = URL.create("postgresql", "u", "p", host="one,two", port=7, database="db")
-
-    assert normalise_url(url).query["host"] == ("one:7", "two:7")
-
-
-@pytest.mark.parametrize("given", ["u:p,q@host/db", "u:p,q/r@host:1/db", "u,v:p@host/db"])
-def test_a_comma_before_the_host_is_no_second_host(given: str) -> None:
-    """Names and passwords have them too."""
-    assert normalise_url(f"postgresql+asyncpg://{given}") == make_url(
-        f"postgresql+asyncpg://{given}"
-    )
-
-
-@pytest.mark.parametrize("name", ["mysql", "mariadb", "mysql+asyncmy"])
-def test_several_hosts_are_refused_where_drivers_take_one(name: str) -> None:
-    """With what to do about it, rather than as a host that nobody knows."""
-    for hosts in ("one,two", "one:1,two:2"):
-        with pytest.raises(ValueError, match="HAProxy") as caught:
-            SQLSessionStore(f"{name}://u:secret@{hosts}/db")
-
-        assert "secret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        "",
-        "host/db",
-        "postgresql://u:secret@one:1,two:port/db",
-        "postgresql:/secret",
-        "postgresql://u:secret@host:port/db",
-        "u:secret@host",
-    ],
-)
-def test_what_cannot_be_parsed_is_not_shown(given: str) -> None:
-    """SQLAlchemy's message has the password in it, so it is neither repeated nor chained."""
-    with pytest.raises(ValueError, match="cannot be parsed") as caught:
-        SQLSessionStore(given)
-
-    assert "secret" not in str(caught.value)
-    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        "sqlite://secret/x.db",
-        "sqlite://localhost/x.db?key=secret",
-        "sqlite:///x.db?timeout=secret",
-        "mysql://u:secret@host/db?connect_timeout=secret",
-        "mysql+asyncmy://host/db?connect_timeout=secret",
-        "postgresql://host/db?prepared_statement_cache_size=secret",
-        "postgresql://u:secret@host/db?host=a:1&host=b,secret",
-        "postgresql+psycopg://u:secret@host/db?host=a&host=b&port=1,secret",
-        "postgresql://u:secret@host:65536/db",
-        "postgresql://u:secret@host:99999999999999999999/db",
-    ],
-)
-@pytest.mark.parametrize("make", [normalise_url, SQLSessionStore])
-def test_what_the_driver_cannot_take_is_not_shown(given: str, make: Callable[..., Any]) -> None:
-    """It is a value error at once, and the driver's own, which shows it, is not chained."""
-    with pytest.raises(ValueError, match="the database URL") as caught:
-        make(given)
-
-    assert type(caught.value) is ValueError
-    assert "secret" not in str(caught.value)
-    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -222,13 +107,6 @@ def test_a_url_can_be_read_without_its_driver(monkeypatch: pytest.MonkeyPatch) -
     assert normalise_url("mysql://host/db").drivername == "mysql+aiomysql"
 
 
-@pytest.mark.parametrize("given", [None, 1, b"sqlite://", Path("file.db")])
-def test_anything_else_is_no_database(given: Any) -> None:
-    """A type error naming the type."""
-    with pytest.raises(TypeError, match=type(given).__name__):
-        SQLSessionStore(given)
-
-
 @pytest.mark.parametrize("drivername", [*SERVERS, "sqlite+aiosqlite"])
 def test_every_engine_is_tuned(drivername: str, tmp_path: Path) -> None:
     """Autocommit without round trips, no parameters in errors, and a pool that is bounded."""
@@ -253,7 +131,11 @@ def test_asyncpg_has_timeouts_on_every_wait() -> None:
     arguments = connect_args(create_engine("postgresql://host/db"))
 
     assert arguments["timeout"] == 10
-    assert arguments["server_settings"] == {"lock_timeout": "3000", "statement_timeout": "10000"}
+    assert arguments["server_settings"] == {
+        "application_name": "sessionstore_sql",
+        "lock_timeout": "3000",
+        "statement_timeout": "10000",
+    }
     assert arguments["command_timeout"] == 12
 
 
@@ -290,9 +172,10 @@ def test_mysql_drivers_have_a_connect_timeout(drivername: str) -> None:
 @pytest.mark.parametrize(
     ("url", "name", "value"),
     [
-        ("postgresql://host/db?timeout=3", "timeout", "3"),
-        ("postgresql://host/db?command_timeout=4", "command_timeout", "4"),
-        ("postgresql+psycopg://host/db?connect_timeout=3", "connect_timeout", "3"),
+        ("postgresql://host/db?timeout=3", "timeout", 3),
+        ("postgresql://host/db?connect_timeout=0.5", "timeout", 0.5),
+        ("postgresql://host/db?command_timeout=4", "command_timeout", 4),
+        ("postgresql+psycopg://host/db?connect_timeout=3", "connect_timeout", 3),
         ("mysql://host/db?connect_timeout=3", "connect_timeout", 3),
         ("mysql+asyncmy://host/db?connect_timeout=3", "connect_timeout", 3),
         ("sqlite:///file.db?timeout=3", "timeout", 3.0),
@@ -301,6 +184,167 @@ def test_mysql_drivers_have_a_connect_timeout(drivername: str) -> None:
 def test_the_urls_query_goes_before_our_options(url: str, name: str, value: Any) -> None:
     """What the operator wrote into the URL is what the driver gets, as the driver likes it."""
     assert connect_args(create_engine(url))[name] == value
+
+
+@pytest.mark.parametrize(
+    ("given", "settings"),
+    [
+        ({"server_settings": {"application_name": "shop"}}, {"application_name": "shop"}),
+        ({"server_settings": {"lock_timeout": "7"}}, {"lock_timeout": "7"}),
+        ({"server_settings": {}}, {}),
+        ({"ssl": False}, {}),
+    ],
+)
+def test_settings_of_asyncpg_are_merged_one_by_one(
+    given: dict[str, Any], settings: dict[str, str]
+) -> None:
+    """Setting one of them keeps the others; setting ours changes it."""
+    ours = {
+        "application_name": "sessionstore_sql",
+        "lock_timeout": "3000",
+        "statement_timeout": "10000",
+    }
+
+    arguments = connect_args(create_engine("postgresql://host/db", {"connect_args": given}))
+
+    assert arguments["server_settings"] == {**ours, **settings}
+
+
+@pytest.mark.parametrize("option", ["-c lock_timeout=7", "-clock_timeout=7", "--lock-timeout=7"])
+@pytest.mark.parametrize("in_url", [True, False])
+def test_options_of_asyncpg_replace_our_settings(option: str, in_url: bool) -> None:
+    """The server takes settings over options, so the store must not send a setting beside one."""
+    query = f"?options={option.replace('=', '%3D').replace(' ', '%20')}" if in_url else ""
+    given = {} if in_url else {"connect_args": {"server_settings": {"options": option}}}
+
+    arguments = connect_args(create_engine(f"postgresql://host/db{query}", given))
+
+    assert arguments["server_settings"] == {
+        "application_name": "sessionstore_sql",
+        "statement_timeout": "10000",
+        "options": option,
+    }
+
+
+def test_options_of_psycopg_are_merged() -> None:
+    """Those of the URL come after ours, and those of the code last: the server takes the last."""
+    url = "postgresql+psycopg://host/db?options=-c%20search_path%3Durl"
+    options = {"connect_args": {"options": "-c search_path=code", "application_name": "shop"}}
+
+    arguments = connect_args(create_engine(url, options))
+
+    assert arguments["options"] == (
+        "-c lock_timeout=3000 -c statement_timeout=10000 -c search_path=url -c search_path=code"
+    )
+    assert arguments["application_name"] == "shop"
+
+
+@pytest.mark.parametrize(
+    ("drivername", "name"),
+    [
+        ("postgresql+psycopg", "fallback_application_name"),
+        *((each, "program_name") for each in SERVERS[2:]),
+    ],
+)
+def test_a_connection_has_a_name(drivername: str, name: str) -> None:
+    """The database shows it for each connection; a URL can give another one."""
+    named = connect_args(create_engine(f"{drivername}://host/db?application_name=shop"))
+
+    assert connect_args(create_engine(f"{drivername}://host/db"))[name] == "sessionstore_sql"
+    assert "shop" in {named.get("application_name"), named.get("program_name")}
+
+
+@pytest.mark.parametrize("drivername", ["postgresql+asyncpg", "postgresql+psycopg"])
+@pytest.mark.parametrize(
+    ("query", "hosts", "timeout"),
+    [("", 1, 10), ("", 2, 5), ("", 5, 2), ("", 20, 2), ("?connect_timeout=7", 3, 7)],
+)
+def test_hosts_share_the_time_to_connect(
+    drivername: str, query: str, hosts: int, timeout: float
+) -> None:
+    """A silent host leaves time for the next; a timeout in the URL is for each of them."""
+    names = ",".join(f"host{number}" for number in range(hosts))
+
+    engine = create_engine(f"{drivername}://{names}/db{query}")
+
+    arguments = connect_args(engine)
+    assert arguments.get("timeout", arguments.get("connect_timeout")) == timeout
+    assert extra_connect_s(engine) == max(0, hosts * timeout - 10)
+
+
+@pytest.mark.parametrize("drivername", ["postgresql+asyncpg", "postgresql+psycopg"])
+@pytest.mark.parametrize("mode", ["off", "set"])
+def test_timeouts_of_the_server_can_be_left_out_of_the_startup(drivername: str, mode: str) -> None:
+    """By an option of the URL or of the engine: poolers reject them."""
+    url = f"{drivername}://host/db"
+    for engine in (
+        create_engine(f"{url}?server_timeouts={mode}"),
+        create_engine(url, {"server_timeouts": mode}),
+        create_engine(f"{url}?server_timeouts=startup", {"server_timeouts": mode}),
+    ):
+        arguments = connect_args(engine)
+
+        assert "timeout" not in str(arguments.get("server_settings", {}))
+        assert "options" not in arguments
+
+
+@pytest.mark.parametrize(
+    ("url", "mode", "error"),
+    [
+        ("postgresql://host/db", "sometimes", ValueError),
+        ("postgresql://host/db", 1, TypeError),
+        ("mysql://host/db", "off", ValueError),
+        ("sqlite:///file.db", "off", ValueError),
+    ],
+)
+def test_server_timeouts_are_an_option_of_postgresql(
+    url: str, mode: Any, error: type[Exception]
+) -> None:
+    """The other databases get theirs in another way."""
+    with pytest.raises(error, match="server_timeouts"):
+        SQLSessionStore(url, engine_options={"server_timeouts": mode})
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("prepare_threshold=7", {"prepare_threshold": 7}),
+        ("prepare_threshold=off", {"prepare_threshold": None}),
+        ("pgbouncer=true", {"prepare_threshold": None}),
+        ("pgbouncer=true&prepare_threshold=0", {"prepare_threshold": 0}),
+        ("pgbouncer=false", {}),
+    ],
+)
+def test_psycopg_can_be_kept_from_preparing_statements(
+    query: str, expected: dict[str, Any]
+) -> None:
+    """Poolers may send the preparation and the execution to different connections."""
+    arguments = connect_args(create_engine(f"postgresql+psycopg://host/db?{query}"))
+
+    names = ("prepare_threshold", "pgbouncer")
+    assert {name: arguments[name] for name in names if name in arguments} == expected
+
+
+@pytest.mark.parametrize("options", [1, "ssl", [("ssl", 1)], set()])
+def test_connect_args_are_a_mapping(options: Any) -> None:
+    """Anything else is a type error naming the type."""
+    with pytest.raises(
+        TypeError, match=f"connect_args are a mapping, not {type(options).__name__}"
+    ):
+        SQLSessionStore("sqlite://", engine_options={"connect_args": options})
+
+
+def test_a_listener_for_connecting_does_not_slow_statements_down() -> None:
+    """SQLAlchemy's event for passwords that expire is none of those that see statements."""
+    engine = create_engine("postgresql://host/db")
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def ignore(*_: Any) -> None:
+        """Change nothing."""
+
+    dispatch = engine.sync_engine.dispatch
+    assert not dispatch.before_cursor_execute  # type: ignore[attr-defined]
+    assert not engine.dialect.dispatch.do_execute  # type: ignore[attr-defined]
 
 
 def test_engine_options_go_before_ours() -> None:
@@ -332,7 +376,7 @@ def test_engine_options_can_undo_autocommit() -> None:
 
 @pytest.mark.parametrize("url", ["postgresql://host/db", "mysql://host/db", "sqlite:///file.db"])
 def test_another_pool_class_takes_none_of_our_pools_options(url: str) -> None:
-    """``NullPool`` has neither size nor timeout, and would refuse them."""
+    """``NullPool`` has neither size nor timeout, and would reject them."""
     store = SQLSessionStore(url, engine_options={"poolclass": NullPool})
 
     assert isinstance(store.engine.sync_engine.pool, NullPool)
@@ -387,7 +431,7 @@ def without(module: str) -> Callable[..., Any]:
 
 
 def test_the_dialect_of_a_given_engine_is_found() -> None:
-    """Whoever made it; another database's is refused."""
+    """It does not matter how the engine was made. Other databases are rejected."""
     engine = create_async_engine("postgresql+psycopg://host/db")
 
     assert set(dialect_of(engine).drivers) == {"asyncpg", "psycopg"}
@@ -424,7 +468,7 @@ def test_a_database_in_memory_is_one_that_survives(url: str) -> None:
     ],
 )
 async def test_a_shared_database_in_memory_is_the_one_that_others_see(url: str) -> None:
-    """It keeps its name, one connection of ours goes there, and it outlives that connection."""
+    """It keeps its name, and outlives the store's connection."""
     engine = create_engine(url)
     others = create_async_engine(normalise_url(url), poolclass=NullPool)
 
@@ -541,19 +585,3 @@ def test_a_galera_node_answers_with_what_others_committed(
 
     told = [call.args[0] for call in cursor.execute.call_args_list]
     assert ("SET SESSION wsrep_sync_wait = 7" in told) is waits
-
-
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-@pytest.mark.parametrize(
-    ("query", "hosts"),
-    [
-        ("host=a,b&port=1,2", ("a:1", "b:2")),
-        ("host=a,b&port=1", ("a:1", "b:1")),
-        ("host=a,b", ("a:5432", "b:5432")),
-    ],
-)
-def test_several_hosts_in_one_part_of_a_query(driver: str, query: str, hosts: object) -> None:
-    """SQLAlchemy's other spelling asks for a server that writes, too."""
-    url = normalise_url(f"postgresql+{driver}://u@/db?{query}")
-
-    assert dict(url.query) == {"host": hosts, "target_session_attrs": "read-write"}

@@ -1,10 +1,9 @@
-"""What is tried again, how often, and what is known after."""
+"""Attempts: what is retried, how often, and what is known afterwards."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,14 @@ from sessionstore_sql import (
     DuplicateIdError,
     SessionId,
     UnknownIdError,
-    execution,
-    time_limits,
 )
-from sessionstore_sql.dialects import Dialect, Failure, dialect_named
-from sessionstore_sql.engines import create_engine
-from sessionstore_sql.execution import BoundExecutor, Effect, PooledExecutor
+from sessionstore_sql.sql import event_loop
+from sessionstore_sql.sql.bound import BoundExecutor
+from sessionstore_sql.sql.dialects import Dialect, Failure, dialect_named
+from sessionstore_sql.sql.effects import Effect
+from sessionstore_sql.sql.engines import create_engine
+from sessionstore_sql.sql.execution import PooledExecutor
+from tests.dialects import changed
 from tests.leaks import shows
 
 pytestmark = pytest.mark.anyio
@@ -42,14 +43,15 @@ ATTEMPTS = {
     Failure.TIMED_OUT: 1,
     Failure.OUT_OF_RESOURCES: 1,
     Failure.SCHEMA_MISSING: 1,
+    Failure.DATABASE_MISSING: 1,
     Failure.OTHER: 1,
     Failure.DUPLICATE_KEY: 1,
 }
-"""In all, for whatever the work does; what leaves the outcome open depends on the work."""
+"""Maximum number of attempts, whatever the work does. Lost connections depend on the work."""
 
 
 class TroubleError(Exception):
-    """A driver's error that says what it means."""
+    """A driver's error that has its meaning as an attribute."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.name)
@@ -57,12 +59,12 @@ class TroubleError(Exception):
 
 
 def trouble(failure: Failure) -> DBAPIError:
-    """Return SQLAlchemy's error for a failure; by itself it does not give the connection up."""
+    """Return SQLAlchemy's error for a failure. By itself it does not invalidate the connection."""
     return DBAPIError("UPDATE t", {}, TroubleError(failure))
 
 
 class Work:
-    """Work that goes as it is told, and counts how often it was done, and on what."""
+    """Work with given outcomes. It records the connections it was run on."""
 
     def __init__(self, *outcomes: BaseException | str) -> None:
         self.outcomes = list(outcomes)
@@ -70,11 +72,11 @@ class Work:
 
     @property
     def attempts(self) -> int:
-        """How often it was tried."""
+        """The number of attempts."""
         return len(self.connections)
 
     def __call__(self, connection: Connection) -> str:
-        """Note the driver's connection, and return or raise what comes next."""
+        """Record the driver's connection, and return or raise the next outcome."""
         self.connections.append(connection.connection.driver_connection)
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, BaseException):
@@ -84,15 +86,15 @@ class Work:
 
 @pytest.fixture
 def dialect() -> Dialect:
-    """SQLite's, where the error itself says what it means."""
-    return replace(
+    """SQLite's dialect, for errors that have their meaning as an attribute."""
+    return changed(
         dialect_named("sqlite"), classify=lambda error: getattr(error, "failure", Failure.OTHER)
     )
 
 
 @pytest.fixture
 async def engine() -> AsyncIterator[AsyncEngine]:
-    """A database in memory, of which nothing may be checked out in the end."""
+    """A database in memory. No connection may be checked out in the end."""
     engine = create_engine("sqlite://", {"pool_size": 1, "pool_timeout": 0.01})
     yield engine
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
@@ -101,31 +103,31 @@ async def engine() -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture
 def executor(engine: AsyncEngine, dialect: Dialect) -> PooledExecutor:
-    """The one under test."""
+    """An executor on the application's engine."""
     return PooledExecutor(engine, dialect, "sessions")
 
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that would have been made."""
+    """The pauses between attempts, which are not made."""
     made: list[float] = []
 
     async def pause(seconds: float) -> None:
         made.append(seconds)
 
-    monkeypatch.setattr("sessionstore_sql.execution.asyncio.sleep", pause)
+    monkeypatch.setattr("sessionstore_sql.sql.execution.asyncio.sleep", pause)
     return made
 
 
 async def failing(executor: PooledExecutor, work: Work, effect: Effect) -> DatabaseError:
-    """Return the error that running ``work`` ends in."""
+    """Return the error that ``work`` ends with."""
     with pytest.raises(DatabaseError) as caught:
         await executor.run(work, effect)
     return caught.value
 
 
 @pytest.mark.parametrize("effect", Effect)
-async def test_what_succeeds_is_done_once(executor: PooledExecutor, effect: Effect) -> None:
+async def test_work_that_succeeds_runs_once(executor: PooledExecutor, effect: Effect) -> None:
     """Its result is returned."""
     work = Work("result", "never")
 
@@ -135,14 +137,14 @@ async def test_what_succeeds_is_done_once(executor: PooledExecutor, effect: Effe
 
 @pytest.mark.parametrize("effect", Effect)
 @pytest.mark.parametrize(("failure", "attempts"), ATTEMPTS.items())
-async def test_failures_are_tried_again_up_to_their_bound(
+async def test_failures_are_retried_up_to_their_bound(
     executor: PooledExecutor,
     pauses: list[float],
     failure: Failure,
     attempts: int,
     effect: Effect,
 ) -> None:
-    """Then the last one is raised, and it says that nothing was changed."""
+    """The last error is raised, and says that nothing was changed."""
     errors = [trouble(failure) for _ in range(attempts + 5)]
     work = Work(*errors)
 
@@ -162,7 +164,7 @@ async def test_failures_are_tried_again_up_to_their_bound(
 async def test_the_last_attempt_can_succeed(
     executor: PooledExecutor, failure: Failure, attempts: int, effect: Effect
 ) -> None:
-    """The caller never hears of the ones before."""
+    """The caller is not told of the attempts before."""
     work = Work(*(trouble(failure) for _ in range(attempts - 1)), "result")
 
     assert await executor.run(work, effect) == "result"
@@ -171,8 +173,8 @@ async def test_the_last_attempt_can_succeed(
 async def test_pauses_grow_and_are_bounded(
     executor: PooledExecutor, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Doubling up to a quarter of a second; a random part of it is waited."""
-    monkeypatch.setattr("sessionstore_sql.execution.random.uniform", lambda _, longest: longest)
+    """They double up to a quarter of a second, and are shortened by a random factor."""
+    monkeypatch.setattr("sessionstore_sql.sql.retrying.random.uniform", lambda _, longest: longest)
 
     await failing(executor, Work(*[trouble(Failure.ABORTED)] * 10), Effect.ONCE)
 
@@ -181,10 +183,8 @@ async def test_pauses_grow_and_are_bounded(
     assert pauses[-1] == 0.25
 
 
-async def test_rivals_do_not_wait_equally_long(
-    executor: PooledExecutor, pauses: list[float]
-) -> None:
-    """Two that met would meet again."""
+async def test_pauses_are_random(executor: PooledExecutor, pauses: list[float]) -> None:
+    """Two calls with equal pauses would meet again."""
     for _ in range(3):
         await failing(executor, Work(*[trouble(Failure.ABORTED)] * 10), Effect.ONCE)
 
@@ -193,7 +193,7 @@ async def test_rivals_do_not_wait_equally_long(
 
 
 async def test_a_lost_read_is_repeated(executor: PooledExecutor) -> None:
-    """Once; then it is raised, and nothing is unknown about a read."""
+    """Once. A second loss is raised, and leaves no unknown outcome."""
     assert await executor.run(Work(trouble(Failure.LOST), "result"), Effect.READ) == "result"
 
     work = Work(*[trouble(Failure.LOST)] * 3)
@@ -203,8 +203,8 @@ async def test_a_lost_read_is_repeated(executor: PooledExecutor) -> None:
     assert (error.transient, error.outcome_unknown) == (True, False)
 
 
-async def test_a_lost_change_that_can_be_repeated_is(executor: PooledExecutor) -> None:
-    """Once; if that is lost too, the outcome is unknown."""
+async def test_a_lost_write_that_may_be_repeated_is_repeated(executor: PooledExecutor) -> None:
+    """Once. If that is lost too, the outcome is unknown."""
     assert await executor.run(Work(trouble(Failure.LOST), "result"), Effect.REPEATABLE) == "result"
 
     work = Work(*[trouble(Failure.LOST)] * 3)
@@ -214,7 +214,7 @@ async def test_a_lost_change_that_can_be_repeated_is(executor: PooledExecutor) -
     assert (error.transient, error.outcome_unknown) == (True, True)
 
 
-async def test_a_lost_change_that_cannot_be_repeated_is_not(executor: PooledExecutor) -> None:
+async def test_a_lost_write_that_must_run_once_is_not_repeated(executor: PooledExecutor) -> None:
     """The second attempt could collide with the first."""
     work = Work(*[trouble(Failure.LOST)] * 2)
 
@@ -230,7 +230,7 @@ async def test_a_lost_change_that_cannot_be_repeated_is_not(executor: PooledExec
 async def test_an_unanswered_statement_is_not_repeated(
     executor: PooledExecutor, effect: Effect, unknown: bool
 ) -> None:
-    """The server may be at it still; what it does with a change is unknown."""
+    """The server may still be running it, so the outcome of a write is unknown."""
     work = Work(*[TimeoutError()] * 2)
 
     error = await failing(executor, work, effect)
@@ -241,48 +241,49 @@ async def test_an_unanswered_statement_is_not_repeated(
 
 @pytest.fixture
 def impatient(engine: AsyncEngine, dialect: Dialect) -> PooledExecutor:
-    """One that waits for an answer only for a moment."""
-    impatient = replace(dialect, answer_timeout_s=0.01)
+    """An executor that waits for an answer only for a moment."""
+    impatient = changed(dialect, answer_timeout_s=0.01)
     return PooledExecutor(engine, impatient, "sessions", owns_engine=True)
 
 
-def wait_for_ever(*_: Any) -> None:
-    """Wait as a driver does whose server has fallen silent."""
+def wait_forever(*_: Any) -> None:
+    """Wait like a driver whose server has stopped answering."""
     await_only(asyncio.Event().wait())
 
 
 @pytest.mark.parametrize(
     ("effect", "unknown"), [(Effect.READ, False), (Effect.REPEATABLE, True), (Effect.ONCE, True)]
 )
-async def test_a_server_that_falls_silent_is_given_up(
+async def test_the_wait_for_an_answer_is_bounded(
     impatient: PooledExecutor, effect: Effect, unknown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its connection leaves the pool, and nobody knows what became of a change."""
-    monkeypatch.setattr(execution, "CONNECT_TIMEOUT_S", 3_600)
+    """The connection leaves the pool, and the outcome of a write is unknown."""
+    monkeypatch.setattr(event_loop, "CONNECT_TIMEOUT_S", 3_600)
     with pytest.raises(DatabaseError) as caught:
-        await impatient.run(wait_for_ever, effect)
+        await impatient.run(wait_forever, effect)
 
     error = caught.value
     assert (error.transient, error.outcome_unknown) == (True, unknown)
     assert error.connection_failed
+    impatient.answer_timeout_s = None
     assert await impatient.run(Work("result"), effect) == "result"
 
 
 @pytest.mark.parametrize("effect", Effect)
 @pytest.mark.parametrize("poolclass", [None, NullPool])
-async def test_a_server_that_is_silent_from_the_start_is_given_up(
+async def test_the_time_for_connecting_is_bounded(
     dialect: Dialect,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     effect: Effect,
     poolclass: type[NullPool] | None,
 ) -> None:
-    """Nothing was sent, so nothing is unknown."""
-    monkeypatch.setattr("sessionstore_sql.execution.CONNECT_TIMEOUT_S", 0.01)
+    """Nothing was sent, so the outcome is known."""
+    monkeypatch.setattr(event_loop, "CONNECT_TIMEOUT_S", 0.01)
     options: dict[str, Any] = {"poolclass": poolclass} if poolclass else {"pool_timeout": 0}
     engine = create_engine(f"sqlite:///{tmp_path / 'file.db'}", options)
-    event.listen(engine.sync_engine, "do_connect", wait_for_ever)
-    patient = replace(dialect, answer_timeout_s=5)
+    event.listen(engine.sync_engine, "do_connect", wait_forever)
+    patient = changed(dialect, answer_timeout_s=5)
     executor = PooledExecutor(engine, patient, "sessions", owns_engine=True)
 
     error = await failing(executor, Work("never"), effect)
@@ -295,12 +296,12 @@ async def test_a_server_that_is_silent_from_the_start_is_given_up(
 async def test_waiting_for_the_pool_is_not_connecting(
     dialect: Dialect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It has a time limit of its own, which the pool keeps."""
-    monkeypatch.setattr(execution, "CONNECT_TIMEOUT_S", 0.01)
-    monkeypatch.setattr(time_limits, "INTERVAL", 0.01)
+    """The pool has a time limit of its own for that."""
+    monkeypatch.setattr(event_loop, "CONNECT_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(event_loop, "_LIMIT_INTERVAL_S", 0.01)
     options = {"pool_size": 1, "pool_timeout": 60}
     engine = create_engine(f"sqlite:///{tmp_path / 'file.db'}", options)
-    patient = replace(dialect, answer_timeout_s=60)
+    patient = changed(dialect, answer_timeout_s=60)
     executor = PooledExecutor(engine, patient, "sessions", owns_engine=True)
 
     async with engine.connect():
@@ -311,11 +312,11 @@ async def test_waiting_for_the_pool_is_not_connecting(
     await engine.dispose()
 
 
-async def test_nothing_is_tried_again_when_it_is_too_late(
+async def test_no_attempt_begins_when_the_time_is_over(
     executor: PooledExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each attempt may have waited as long as it could."""
-    monkeypatch.setattr("sessionstore_sql.execution._RETRYING_S", 0)
+    """Each attempt may have taken as long as it was allowed to."""
+    monkeypatch.setattr("sessionstore_sql.sql.execution.RETRYING_S", 0)
     work = Work(*[trouble(Failure.LOCKED)] * 3)
 
     await failing(executor, work, Effect.READ)
@@ -324,7 +325,7 @@ async def test_nothing_is_tried_again_when_it_is_too_late(
 
 
 class Held:
-    """Work that has begun, and waits to be let go."""
+    """Work that has begun, and waits until the test releases it."""
 
     def __init__(self) -> None:
         self.begun, self.go = asyncio.Event(), asyncio.Event()
@@ -338,7 +339,7 @@ class Held:
 
 @pytest.fixture
 async def roomy(dialect: Dialect, tmp_path: Path) -> AsyncIterator[PooledExecutor]:
-    """An executor with a connection for everyone in these tests."""
+    """An executor with a connection for every call of a test."""
     engine = create_engine(f"sqlite:///{tmp_path / 'turns.db'}", {"pool_size": 3})
     yield PooledExecutor(engine, dialect, "sessions")
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
@@ -346,7 +347,7 @@ async def roomy(dialect: Dialect, tmp_path: Path) -> AsyncIterator[PooledExecuto
 
 
 async def test_writers_take_turns_where_the_database_has_one(roomy: PooledExecutor) -> None:
-    """The second begins when the first has ended; who reads waits for neither."""
+    """The second begins when the first has ended. Reads wait for neither."""
     held, work = Held(), Work("second")
     first = asyncio.ensure_future(roomy.run(held, Effect.REPEATABLE))
     await held.begun.wait()
@@ -360,11 +361,11 @@ async def test_writers_take_turns_where_the_database_has_one(roomy: PooledExecut
     assert await asyncio.gather(first, second) == ["held", "second"]
 
 
-async def test_a_writer_whose_turn_does_not_come_tries_all_the_same(
+async def test_the_wait_for_a_turn_is_bounded(
     roomy: PooledExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or a call's wait would be the sum of those before it."""
-    monkeypatch.setattr(execution, "_LONGEST_TURN", 0.001)
+    """Otherwise a call's wait would be the sum of those before it."""
+    monkeypatch.setattr(event_loop, "_MAX_TURN_S", 0.001)
     held = Held()
     first = asyncio.ensure_future(roomy.run(held, Effect.REPEATABLE))
     await held.begun.wait()
@@ -376,26 +377,56 @@ async def test_a_writer_whose_turn_does_not_come_tries_all_the_same(
     assert await first == "held"
 
 
-async def test_unknown_after_a_lost_attempt_is_an_unknown_outcome(executor: PooledExecutor) -> None:
-    """The lost delete may have succeeded: then the second finds nothing, by its own doing."""
+def is_result(result: str) -> bool:
+    """Whether a result does not depend on what an earlier attempt did."""
+    return result == "result"
+
+
+async def test_an_inconclusive_result_after_a_lost_attempt_is_an_unknown_outcome(
+    executor: PooledExecutor,
+) -> None:
+    """The lost delete may have succeeded. Then the second one finds nothing, by its own doing."""
     lost = trouble(Failure.LOST)
 
-    error = await failing(executor, Work(lost, UnknownIdError(SESSION_ID)), Effect.REPEATABLE)
+    with pytest.raises(DatabaseError) as caught:
+        await executor.run(Work(lost, "nothing found"), Effect.REPEATABLE, is_conclusive=is_result)
 
-    assert error.__cause__ is lost
-    assert (error.transient, error.outcome_unknown) == (True, True)
-
-
-async def test_unknown_after_a_harmless_attempt_is_unknown(executor: PooledExecutor) -> None:
-    """A deadlock was rolled back: the id is unknown for another reason."""
-    work = Work(trouble(Failure.ABORTED), UnknownIdError(SESSION_ID))
-
-    with pytest.raises(UnknownIdError):
-        await executor.run(work, Effect.REPEATABLE)
+    assert caught.value.__cause__ is lost
+    assert (caught.value.transient, caught.value.outcome_unknown) == (True, True)
 
 
-async def test_the_doubt_stays_whatever_comes_after(executor: PooledExecutor) -> None:
-    """A lost attempt, then another failure: the first may still have taken effect."""
+async def test_a_conclusive_result_after_a_lost_attempt_is_returned(
+    executor: PooledExecutor,
+) -> None:
+    """Whatever the lost attempt did, the second one has done it as well."""
+    work = Work(trouble(Failure.LOST), "result")
+
+    assert await executor.run(work, Effect.REPEATABLE, is_conclusive=is_result) == "result"
+
+
+async def test_any_result_after_a_harmless_attempt_is_returned(executor: PooledExecutor) -> None:
+    """A deadlock was rolled back, so the result is not the first attempt's doing."""
+    work = Work(trouble(Failure.ABORTED), "nothing found")
+
+    assert await executor.run(work, Effect.REPEATABLE, is_conclusive=is_result) == "nothing found"
+
+
+async def test_work_is_called_with_the_arguments_given_for_it(executor: PooledExecutor) -> None:
+    """Each attempt gets the connection and then the same arguments."""
+    given: list[tuple[str, int]] = []
+
+    def work(_connection: Connection, text: str, number: int) -> str:
+        given.append((text, number))
+        if len(given) == 1:
+            raise trouble(Failure.ABORTED)
+        return "result"
+
+    assert await executor.run(work, Effect.ONCE, "text", 7) == "result"
+    assert given == [("text", 7)] * 2
+
+
+async def test_an_outcome_stays_unknown_whatever_follows(executor: PooledExecutor) -> None:
+    """After a lost attempt and another failure, the first may still have taken effect."""
     work = Work(trouble(Failure.LOST), trouble(Failure.OTHER))
 
     error = await failing(executor, work, Effect.REPEATABLE)
@@ -405,8 +436,10 @@ async def test_the_doubt_stays_whatever_comes_after(executor: PooledExecutor) ->
 
 
 @pytest.mark.parametrize("cause", [UnknownIdError(SESSION_ID), DuplicateIdError(SESSION_ID)])
-async def test_the_stores_own_errors_pass(executor: PooledExecutor, cause: Exception) -> None:
-    """They are answers, and are not asked for again."""
+async def test_errors_of_the_store_are_passed_on(
+    executor: PooledExecutor, cause: Exception
+) -> None:
+    """They are results, and the work is not run again."""
     work = Work(cause, "never")
 
     with pytest.raises(type(cause)) as caught:
@@ -417,16 +450,16 @@ async def test_the_stores_own_errors_pass(executor: PooledExecutor, cause: Excep
 
 
 @pytest.mark.parametrize("mistake", [ZeroDivisionError(), asyncio.CancelledError()])
-async def test_mistakes_and_cancellation_pass(
+async def test_programming_errors_and_cancellation_are_passed_on(
     executor: PooledExecutor, mistake: BaseException
 ) -> None:
-    """Neither is the database's, so neither is turned into its error."""
+    """Neither is a failure of the database."""
     with pytest.raises(type(mistake)):
         await executor.run(Work(mistake, "never"), Effect.READ)
 
 
 @pytest.mark.parametrize(
-    ("failure", "spoiled"),
+    ("failure", "leaves"),
     [
         (Failure.LOST, True),
         (Failure.READ_ONLY, True),
@@ -436,20 +469,20 @@ async def test_mistakes_and_cancellation_pass(
         (Failure.LOCKED, False),
     ],
 )
-async def test_a_spoiled_connection_leaves_the_pool(
-    executor: PooledExecutor, failure: Failure, spoiled: bool
+async def test_an_unusable_connection_leaves_the_pool(
+    executor: PooledExecutor, failure: Failure, leaves: bool
 ) -> None:
-    """The next attempt is on another one; a sound connection is used again."""
+    """The next attempt uses another one. A usable connection is used again."""
     work = Work(trouble(failure), "result")
 
     await executor.run(work, Effect.READ)
 
     first, second = work.connections
-    assert (first is not second) == spoiled
+    assert (first is not second) == leaves
 
 
 async def test_an_unanswered_connection_leaves_the_pool(executor: PooledExecutor) -> None:
-    """Its answer may come later, to somebody else's question."""
+    """The answer may arrive later, when another call uses the connection."""
     unanswered, after = Work(TimeoutError()), Work("result")
     await failing(executor, unanswered, Effect.READ)
 
@@ -460,34 +493,36 @@ async def test_an_unanswered_connection_leaves_the_pool(executor: PooledExecutor
 
 @pytest.mark.parametrize("effect", Effect)
 @pytest.mark.parametrize(
-    "refusal", [ConnectionRefusedError, TimeoutError, lambda: TroubleError(Failure.LOST)]
+    "rejection", [ConnectionRefusedError, TimeoutError, lambda: TroubleError(Failure.LOST)]
 )
-async def test_a_connection_that_is_not_had_sent_nothing(
-    executor: PooledExecutor, effect: Effect, refusal: Callable[[], Exception]
+async def test_a_failure_to_connect_is_retried(
+    executor: PooledExecutor, effect: Effect, rejection: Callable[[], Exception]
 ) -> None:
-    """Tried again whatever the work does, and nothing is unknown after."""
-    refusals: list[Exception] = []
+    """Whatever the work does, as nothing was sent. The outcome is known."""
+    rejections: list[Exception] = []
 
     @event.listens_for(executor.engine.sync_engine, "do_connect")
-    def refuse(*_: Any) -> None:
-        refusals.append(refusal())
-        raise trouble(Failure.LOST) if isinstance(refusals[-1], TroubleError) else refusals[-1]
+    def reject(*_: Any) -> None:
+        rejections.append(rejection())
+        raise trouble(Failure.LOST) if isinstance(rejections[-1], TroubleError) else rejections[-1]
 
     work = Work()
     error = await failing(executor, work, effect)
 
-    assert (len(refusals), work.attempts) == (3, 0)
+    assert (len(rejections), work.attempts) == (3, 0)
     assert (error.transient, error.outcome_unknown) == (True, False)
 
 
-async def test_what_a_host_raises_while_connecting_is_the_hosts(executor: PooledExecutor) -> None:
-    """From a hook in an engine of its own, such as one that fetches a token."""
+async def test_an_error_of_an_event_listener_while_connecting_is_passed_on(
+    executor: PooledExecutor,
+) -> None:
+    """The application's listener may fetch a token, and fail with that."""
 
     class TokenExpiredError(Exception):
         pass
 
     @event.listens_for(executor.engine.sync_engine, "do_connect")
-    def refuse(*_: Any) -> None:
+    def reject(*_: Any) -> None:
         raise TokenExpiredError
 
     with pytest.raises(TokenExpiredError):
@@ -495,16 +530,16 @@ async def test_what_a_host_raises_while_connecting_is_the_hosts(executor: Pooled
 
 
 @pytest.mark.parametrize("effect", Effect)
-async def test_what_a_driver_stumbles_over_is_the_databases(
-    executor: PooledExecutor, effect: Effect
+async def test_any_error_of_a_driver_while_connecting_is_a_database_error(
+    engine: AsyncEngine, dialect: Dialect, effect: Effect
 ) -> None:
-    """It is said, and tried once; but not with what the URL has to hide."""
-    executor.owns_engine = True
-    engine = executor.engine.sync_engine
-    engine.url = engine.url.set(password="hunter2", query={"charset": "swordfish"})
+    """It is not retried. Its text is reported without the secrets of the URL."""
+    executor = PooledExecutor(engine, dialect, "sessions", owns_engine=True)
+    sync_engine = executor.engine.sync_engine
+    sync_engine.url = sync_engine.url.set(password="hunter2", query={"charset": "swordfish"})
 
-    @event.listens_for(engine, "do_connect")
-    def stumble(*_: Any) -> None:
+    @event.listens_for(sync_engine, "do_connect")
+    def fail(*_: Any) -> None:
         raise AttributeError("no charset swordfish for hunter2")
 
     error = await failing(executor, Work(), effect)
@@ -514,30 +549,30 @@ async def test_what_a_driver_stumbles_over_is_the_databases(
     assert not shows(error, "hunter2", "swordfish")
 
 
-async def test_a_refusal_that_only_the_dialect_knows_sent_nothing(
+async def test_a_refusal_that_only_the_dialect_knows_is_retried(
     engine: AsyncEngine, dialect: Dialect
 ) -> None:
-    """A driver's error that SQLAlchemy lets through as it is, and that has no code."""
+    """SQLAlchemy passes the driver's error on as it is, and it has no code."""
 
     class NoneOfThemWritesError(Exception):
         pass
 
-    known = replace(dialect, is_unreachable=lambda error: isinstance(error, NoneOfThemWritesError))
-    refusals: list[Exception] = []
+    known = changed(dialect, is_unreachable=lambda error: isinstance(error, NoneOfThemWritesError))
+    rejections: list[Exception] = []
 
     @event.listens_for(engine.sync_engine, "do_connect")
-    def refuse(*_: Any) -> None:
-        refusals.append(NoneOfThemWritesError())
-        raise refusals[-1]
+    def reject(*_: Any) -> None:
+        rejections.append(NoneOfThemWritesError())
+        raise rejections[-1]
 
     error = await failing(PooledExecutor(engine, known, "sessions"), Work(), Effect.ONCE)
 
-    assert len(refusals) == 3
+    assert len(rejections) == 3
     assert (error.transient, error.outcome_unknown) == (True, False)
 
 
-async def test_a_full_pool_is_not_queued_for_twice(executor: PooledExecutor) -> None:
-    """The wait was long enough: shed load, and say that it may pass."""
+async def test_a_full_pool_is_waited_for_once(executor: PooledExecutor) -> None:
+    """The wait was long enough. The error is transient."""
     work = Work("never")
     async with executor.engine.connect():
         error = await failing(executor, work, Effect.REPEATABLE)
@@ -548,7 +583,7 @@ async def test_a_full_pool_is_not_queued_for_twice(executor: PooledExecutor) -> 
 
 
 async def test_work_in_a_transaction_is_committed(dialect: Dialect, tmp_path: Path) -> None:
-    """On an engine that begins transactions, the executor ends them; a failure rolls back."""
+    """On an engine that begins transactions, the executor commits, and rolls back a failure."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'host.db'}")
     executor = PooledExecutor(engine, dialect, "sessions")
 
@@ -575,10 +610,10 @@ async def test_work_in_a_transaction_is_committed(dialect: Dialect, tmp_path: Pa
 
 @pytest.mark.parametrize("failure", [*ATTEMPTS, Failure.LOST, Failure.UNANSWERED])
 @pytest.mark.parametrize("effect", Effect)
-async def test_bound_work_is_done_once(
+async def test_bound_work_runs_once(
     engine: AsyncEngine, dialect: Dialect, failure: Failure, effect: Effect
 ) -> None:
-    """What aborted took the caller's statements along: only the caller can repeat them."""
+    """A failure undid the caller's statements too, and only the caller can repeat them."""
     cause = trouble(failure)
     work = Work(cause, "never")
     transactional = engine.execution_options(isolation_level="SERIALIZABLE")
@@ -596,7 +631,7 @@ async def test_bound_work_is_done_once(
 
 
 async def test_bound_work_returns_its_result(engine: AsyncEngine, dialect: Dialect) -> None:
-    """On the caller's connection, and the store's own errors pass."""
+    """It runs on the caller's connection, and errors of the store are passed on."""
     transactional = engine.execution_options(isolation_level="SERIALIZABLE")
     async with transactional.connect() as connection:
         executor = BoundExecutor(connection, dialect, "sessions")

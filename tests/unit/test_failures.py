@@ -17,8 +17,14 @@ from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from sessionstore_sql.dialects import Failure, dialect_named
-from sessionstore_sql.failures import classify, database_error, redact, stumbled
+from sessionstore_sql.sql.dialects import Failure, dialect_named
+from sessionstore_sql.sql.dialects.postgresql.errors import deciding_code, is_unlisted_rejection
+from sessionstore_sql.sql.failures import (
+    classify,
+    connect_error_without_secrets,
+    database_error,
+    redact,
+)
 
 POSTGRESQL = dialect_named("postgresql")
 MYSQL = dialect_named("mysql")
@@ -30,26 +36,55 @@ POSTGRESQL_CODES = {
     Failure.LOCKED: ["55P03"],
     Failure.STALE_PLAN: ["26000"],
     Failure.READ_ONLY: ["25006"],
-    Failure.TIMED_OUT: ["57014"],
-    Failure.LOST: ["57P01", "57P02", "08000", "08003", "08006", "08P01"],
+    Failure.TIMED_OUT: ["57014", "25P03", "25P04"],
+    Failure.LOST: [
+        *("57P01", "57P02", "57P04", "08000", "08003", "08006", "08P01"),
+        *("58000", "58P01"),
+    ],
     Failure.UNREACHABLE: ["57P03", "57P05", "08001", "08004", "53300"],
-    Failure.OUT_OF_RESOURCES: ["53000", "53100", "53200"],
+    Failure.OUT_OF_RESOURCES: ["53000", "53100", "53200", "53400", "58030"],
     Failure.SCHEMA_MISSING: ["3F000", "42P01", "42703"],
-    Failure.OTHER: ["42501", "22P02", "23502", "0A000", "42601", "XX000"],
+    Failure.DATABASE_MISSING: ["3D000"],
+    Failure.OTHER: [
+        *("42501", "22P02", "23502", "0A000", "42601", "42P05", "57000"),
+        *("28000", "28P01", "55000", "XX001"),
+    ],
 }
 MYSQL_CODES = {
     Failure.DUPLICATE_KEY: [1062, 1586],
-    Failure.ABORTED: [1213, 1020],
+    Failure.ABORTED: [1213, 1020, 3101],
     Failure.LOCKED: [1205, 3572],
     Failure.STALE_PLAN: [1243, 1615],
     Failure.READ_ONLY: [1290, 1792, 1836],
     Failure.TIMED_OUT: [1317, 1969, 3024],
-    Failure.LOST: [1053, 1180, 1077, 1079, 1927, 2006, 2013, 2014, 2045, 2055],
-    Failure.UNREACHABLE: [1040, 1047, 1129, 1203, 1226, 2002, 2003, 4031],
+    Failure.LOST: [
+        *(1053, 1180, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184),
+        *(1927, 2006, 2013, 2014, 2045, 2055),
+    ],
+    Failure.UNREACHABLE: [
+        *(
+            1040,
+            1042,
+            1047,
+            1129,
+            1135,
+            1203,
+            1226,
+            2002,
+            2003,
+            3032,
+            3100,
+            *range(3796, 3800),
+            3168,
+            4031,
+        ),
+        *(9001, 9006, 9501),
+    ],
     Failure.OUT_OF_RESOURCES: [3, 20, 1021, 1026, 1037, 1038, 1041, 1114],
     Failure.UNSUPPORTED: [1105, 1235],
     Failure.SCHEMA_MISSING: [1054, 1146],
-    Failure.OTHER: [1030, 1044, 1045, 1064, 1142, 1153, 1406],
+    Failure.DATABASE_MISSING: [1049],
+    Failure.OTHER: [1030, 1044, 1045, 1064, 1130, 1142, 1153, 1406, 1665, 3159],
 }
 SQLITE_CODES = {
     Failure.DUPLICATE_KEY: [sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE],
@@ -173,19 +208,21 @@ def test_what_was_not_sent_is_never_unknown(
 
 @pytest.mark.parametrize("failure", Failure)
 def test_which_failures_pass(failure: Failure) -> None:
-    """A retry may help where nobody has to change anything first."""
+    """An error is transient if no operator has to change anything first."""
     assert failure.transient == (failure in TRANSIENT)
     assert failure.unknown == (failure in {Failure.LOST, Failure.UNANSWERED})
 
 
 def test_every_code_of_the_dialects_is_tested_here() -> None:
     """A new entry in a table is a new case."""
-    from sessionstore_sql.dialects import mysql, postgresql, sqlite
+    from sessionstore_sql.sql.dialects.mysql import errors as mysql
+    from sessionstore_sql.sql.dialects.postgresql import errors as postgresql
+    from sessionstore_sql.sql.dialects.sqlite import errors as sqlite
 
     tested: list[tuple[Any, Any]] = [
-        (postgresql._FAILURES, POSTGRESQL_CODES),
-        (mysql._FAILURES, MYSQL_CODES),
-        (sqlite._FAILURES, SQLITE_CODES),
+        (postgresql.FAILURES, POSTGRESQL_CODES),
+        (mysql.FAILURES, MYSQL_CODES),
+        (sqlite.FAILURES, SQLITE_CODES),
     ]
     for table, cases in tested:
         expected = {code: failure for failure, codes in cases.items() for code in codes}
@@ -212,6 +249,9 @@ def test_a_stale_plan_is_known_by_its_message(make: Callable[..., Exception]) ->
     [
         AsyncAdapt_asyncpg_dbapi.InterfaceError("connection is closed"),
         psycopg.OperationalError("the connection is closed"),
+        asyncpg.InternalClientError(
+            "cannot switch to state 11; another operation (2) is in progress"
+        ),
     ],
 )
 def test_a_closed_connection_sent_nothing(error: Exception) -> None:
@@ -219,26 +259,172 @@ def test_a_closed_connection_sent_nothing(error: Exception) -> None:
     assert classify(wrapped(error, invalidated=True), POSTGRESQL, sent=True) is Failure.UNREACHABLE
 
 
+def from_libpq(*texts: str) -> psycopg.OperationalError:
+    """Return psycopg's error for what servers said as it connected: it has no code."""
+    attempts = [f'connection to server at "db", port 5432 failed: {text}' for text in texts]
+    return psycopg.OperationalError("connection failed: " + "\n".join(attempts))
+
+
+PERMANENT_REJECTIONS = [
+    'FATAL:  password authentication failed for user "app"',
+    'FATAL:  Peer authentication failed for user "app"',
+    'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "app", database "shop", SSL encryption',
+    'FATAL:  pg_hba.conf rejects connection for host "10.0.0.1", user "app", database "shop"',
+    'FATAL:  role "app" does not exist',
+    'FATAL:  role "app" is not permitted to log in',
+    'FATAL:  database "shop" is not currently accepting connections',
+    'FATAL:  permission denied for database "shop"',
+    'FATAL:  unrecognized configuration parameter "sarch_path"',
+    'FATAL:  invalid value for parameter "lock_timeout": "soon"',
+    "fe_sendauth: no password supplied",
+    "SSL error: certificate verify failed",
+    "server does not support SSL, but SSL was required",
+    # A server of another kind listens on the port.
+    "received invalid response to SSL negotiation: J",
+    "expected authentication request from server, but received H",
+]
+TEMPORARY_REJECTIONS = [
+    "FATAL:  the database system is starting up",
+    "FATAL:  the database system is not yet accepting connections",
+    "FATAL:  the database system is in recovery mode",
+    "FATAL:  sorry, too many clients already",
+    "FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
+    'FATAL:  too many connections for role "app"',
+    'FATAL:  too many connections for database "shop"',
+    # Of a server that speaks German.
+    "FATAL:  tut mir leid, schon zu viele Verbindungen",
+    "FATAL:  das Datenbanksystem startet",
+    "FATAL:  zu viele Verbindungen von Rolle »app«",
+    # Of poolers: Supavisor, PgBouncer, pgcat, RDS Proxy.
+    "FATAL:  MaxClientsInSessionMode: max clients reached - in Session mode ..",
+    "FATAL:  server login has been failing, cached error: connect timeout (server_login_retry)",
+    "FATAL:  no more connections allowed (max_client_conn)",
+    "FATAL:  could not get connection from the pool - AllServersDown",
+    "FATAL:  Timed-out waiting to acquire database connection",
+    "Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?",
+    "timeout expired",
+]
+
+
+@pytest.mark.parametrize("text", PERMANENT_REJECTIONS)
+def test_a_text_of_the_short_list_is_permanent(text: str) -> None:
+    """Without a code, the server's own text is all there is, and what it says remains."""
+    assert classify(wrapped(from_libpq(text)), POSTGRESQL, sent=False) is Failure.OTHER
+    assert classify(wrapped(from_libpq(text, text)), POSTGRESQL, sent=False) is Failure.OTHER
+
+
+def test_a_missing_database_is_recognised_without_a_code() -> None:
+    """The hosts that answered decide, and all of them have to say so."""
+    missing = 'FATAL:  database "shop" does not exist'
+
+    def meaning(*texts: str) -> Failure:
+        return classify(wrapped(from_libpq(*texts)), POSTGRESQL, sent=False)
+
+    assert meaning(missing) is Failure.DATABASE_MISSING
+    assert meaning("Connection refused", missing) is Failure.DATABASE_MISSING
+    assert meaning(missing, PERMANENT_REJECTIONS[0]) is Failure.OTHER
+    assert meaning(missing, TEMPORARY_REJECTIONS[0]) is Failure.UNREACHABLE
+
+
 @pytest.mark.parametrize(
-    ("refusal", "failure"),
+    ("codes", "failure"),
     [
-        ("the database system is starting up", Failure.UNREACHABLE),
-        ("the database system is not yet accepting connections", Failure.UNREACHABLE),
-        ("the database system is not accepting connections", Failure.UNREACHABLE),
-        ("the database system is in recovery mode", Failure.UNREACHABLE),
-        ("the database system is shutting down", Failure.UNREACHABLE),
-        ("sorry, too many clients already", Failure.UNREACHABLE),
-        ("remaining connection slots are reserved for superusers", Failure.UNREACHABLE),
-        ('password authentication failed for user "app"', Failure.OTHER),
-        ('database "shop" does not exist', Failure.OTHER),
-        ('database "shop" is not currently accepting connections', Failure.OTHER),
+        (["28P01"], Failure.OTHER),
+        (["28000", "28P01"], Failure.OTHER),
+        (["3D000"], Failure.DATABASE_MISSING),
+        (["3D000", "28P01"], Failure.OTHER),
+        (["57P03"], Failure.UNREACHABLE),
+        (["28P01", "53300"], Failure.UNREACHABLE),
+        (["3D000", "XX000"], Failure.UNREACHABLE),
+        (["08P01"], Failure.UNREACHABLE),
+        (["42704"], Failure.OTHER),
+        ([], Failure.UNREACHABLE),
     ],
 )
-def test_a_refusal_without_a_code_passes_or_stays(refusal: str, failure: Failure) -> None:
-    """Where the text is all there is: some refusals pass, others want an operator."""
-    error = psycopg.OperationalError(f'connection to server at "db" failed: FATAL:  {refusal}')
+def test_the_codes_of_a_rejected_login_decide(codes: list[str], failure: Failure) -> None:
+    """Of several hosts, or attempts with TLS and without, all have to be permanent."""
+    error = from_libpq("ВАЖНО:  база данных")
+    error.sqlstate = deciding_code(codes)
 
     assert classify(wrapped(error), POSTGRESQL, sent=False) is failure
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'ВАЖНО:  база данных "shop" не существует',
+        "ÖLÜMCÜL (FATAL):  veri taban yok",
+        "FATAL\xa0:  la base de données n'existe pas",
+        "FATAL:  tut mir leid, schon zu viele Verbindungen",
+    ],
+)
+def test_the_code_of_an_unlisted_text_is_looked_up(text: str) -> None:
+    """A host that is unreachable, or has a permanent text, changes nothing about the other."""
+    assert is_unlisted_rejection(from_libpq(text))
+    assert is_unlisted_rejection(from_libpq(text, "Connection refused", PERMANENT_REJECTIONS[0]))
+    assert not is_unlisted_rejection(from_libpq(text, TEMPORARY_REJECTIONS[0]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *PERMANENT_REJECTIONS,
+        *TEMPORARY_REJECTIONS[:7],
+        *TEMPORARY_REJECTIONS[-2:],
+        "FATAL:  unsupported startup parameter: lock_timeout",
+    ],
+)
+def test_no_code_is_looked_up_that_changes_nothing(text: str) -> None:
+    """The text is listed, or the server did not answer: a full server gets no more logins."""
+    assert not is_unlisted_rejection(from_libpq(text))
+    assert not is_unlisted_rejection(psycopg.errors.ConnectionTimeout(text.rpartition(":  ")[2]))
+
+
+@pytest.mark.parametrize("text", TEMPORARY_REJECTIONS)
+def test_every_other_text_may_pass(text: str) -> None:
+    """Servers and poolers say in many words, and languages, that they are full or away."""
+    assert classify(wrapped(from_libpq(text)), POSTGRESQL, sent=False) is Failure.UNREACHABLE
+
+
+def test_one_host_that_may_come_back_is_enough() -> None:
+    """Of several hosts, one rejects the password, and another one is starting."""
+    error = from_libpq(PERMANENT_REJECTIONS[0], TEMPORARY_REJECTIONS[0])
+
+    assert classify(wrapped(error), POSTGRESQL, sent=False) is Failure.UNREACHABLE
+
+
+def test_a_host_that_does_not_answer_decides_nothing() -> None:
+    """Of several hosts, one is unreachable, and the one that answers rejects the password."""
+    error = from_libpq("Connection refused", PERMANENT_REJECTIONS[0])
+
+    assert classify(wrapped(error), POSTGRESQL, sent=False) is Failure.OTHER
+
+
+def test_a_wrong_option_of_psycopg_is_permanent() -> None:
+    """It is an error of the program, which the driver finds before it connects."""
+    error = psycopg.ProgrammingError('invalid connection option "sslmod"')
+
+    assert classify(wrapped(error), POSTGRESQL, sent=False) is Failure.OTHER
+
+
+@pytest.mark.parametrize("make", [from_asyncpg, from_psycopg])
+def test_an_internal_error_may_be_that_of_a_pooler(make: Callable[..., Exception]) -> None:
+    """Supavisor has one code for all it reports, and servers use it for their bugs."""
+    error = wrapped(make("XX000", "MaxClientsInSessionMode: max clients reached"))
+
+    assert classify(error, POSTGRESQL, sent=False) is Failure.UNREACHABLE
+    assert classify(error, POSTGRESQL, sent=True) is Failure.OTHER
+
+
+@pytest.mark.parametrize("severity", ["FATAL", "PANIC"])
+def test_an_internal_error_that_ends_the_session_leaves_the_outcome_open(severity: str) -> None:
+    """The pooler, or the server, closed the connection while a statement ran."""
+    origin = asyncpg.PostgresError.new({"C": "XX000", "M": "gone", "S": severity})
+    error: Any = AsyncAdapt_asyncpg_dbapi.Error(str(origin))
+    error.pgcode = error.sqlstate = origin.sqlstate
+    error.__cause__ = origin
+
+    assert classify(wrapped(error), POSTGRESQL, sent=True) is Failure.LOST
 
 
 @pytest.mark.parametrize(
@@ -251,7 +437,7 @@ def test_a_refusal_without_a_code_passes_or_stays(refusal: str, failure: Failure
     ],
 )
 def test_what_pgbouncer_lacks_is_said(error: Exception, is_transient: bool) -> None:
-    """Its own words name what it refuses, and not the settings."""
+    """The pooler names the rejected parameter; the store adds the setting."""
     failure = classify(wrapped(error), POSTGRESQL, sent=False)
 
     result = database_error(wrapped(error), failure, POSTGRESQL, "t", outcome_unknown=False)
@@ -282,6 +468,16 @@ def test_several_hosts_of_which_none_writes_are_a_passing_refusal() -> None:
 
 
 @pytest.mark.parametrize("make", [from_pymysql, from_asyncmy])
+def test_a_deadlock_during_commit_has_changed_nothing(make: Callable[..., Exception]) -> None:
+    """Of two members of a group that changed one session at once, one has rolled back."""
+    conflict = make(1180, "Got error 149 - 'Lock deadlock; Retry transaction' during COMMIT")
+    lost = make(1180, "Got error 6 'No such device or address' during COMMIT")
+
+    assert classify(conflict, MYSQL, sent=True) is Failure.ABORTED
+    assert classify(lost, MYSQL, sent=True) is Failure.LOST
+
+
+@pytest.mark.parametrize("make", [from_pymysql, from_asyncmy])
 @pytest.mark.parametrize(
     ("message", "is_full"),
     [
@@ -289,6 +485,7 @@ def test_several_hosts_of_which_none_writes_are_a_passing_refusal() -> None:
         ("Got error 28 - 'No space left on device' from storage engine", True),
         ("Got error 122 'Disk quota exceeded' from storage engine InnoDB", True),
         ("Got error 135 'No more room in file' from storage engine InnoDB", True),
+        ('Fehler 28 "No space left on device" (Speicher-Engine InnoDB)', True),
         ("Got error 168 'Unknown (generic) error from engine' from storage engine", False),
         ("Got error 281 from storage engine", False),
     ],
@@ -302,7 +499,10 @@ def test_an_engine_without_room_is_known_by_its_message(
     assert classify(make(1030, message), MYSQL, sent=True) is expected
 
 
-@pytest.mark.parametrize("message", ["no such table: sessions", "no such column: deadline"])
+@pytest.mark.parametrize(
+    "message",
+    ["no such table: sessions", "no such column: deadline", "table s has no column named state"],
+)
 def test_a_missing_table_is_known_by_its_message_on_sqlite(message: str) -> None:
     """One code stands for every mistake; a real error has it."""
     assert (
@@ -317,13 +517,25 @@ def test_real_errors_of_sqlite_are_classified() -> None:
     connection.execute("CREATE TABLE t (id BLOB PRIMARY KEY)")
     connection.execute("INSERT INTO t VALUES (x'00')")
     failures = []
-    for statement in ("INSERT INTO t VALUES (x'00')", "SELECT a FROM t", "SELECT 1 FROM other"):
+    for statement in (
+        "INSERT INTO t VALUES (x'00')",
+        "SELECT a FROM t",
+        "SELECT 1 FROM other",
+        "INSERT INTO t (a) VALUES (1)",
+    ):
         with pytest.raises(sqlite3.Error) as caught:
             connection.execute(statement)
         failures.append(classify(caught.value, SQLITE, sent=True))
     connection.close()
 
-    assert failures == [Failure.DUPLICATE_KEY, Failure.SCHEMA_MISSING, Failure.SCHEMA_MISSING]
+    assert failures == [Failure.DUPLICATE_KEY, *[Failure.SCHEMA_MISSING] * 3]
+
+
+def test_what_asyncpg_did_not_expect_leaves_the_outcome_open() -> None:
+    """It says nothing of the statement that was sent."""
+    error = asyncpg.InternalClientError("got result for unknown protocol state 3")
+
+    assert classify(wrapped(error), POSTGRESQL, sent=True) is Failure.LOST
 
 
 @pytest.mark.parametrize("dialect", [POSTGRESQL, MYSQL, SQLITE])
@@ -342,7 +554,7 @@ def test_real_errors_of_sqlite_are_classified() -> None:
 def test_trouble_with_the_connection_leaves_the_outcome_open(
     dialect: Any, error: Exception, failure: Failure
 ) -> None:
-    """With a statement under way; before there was one, nothing was sent."""
+    """The outcome is unknown while a statement is running; before that, nothing was sent."""
     assert classify(error, dialect, sent=True) is failure
     assert classify(error, dialect, sent=False) is Failure.UNREACHABLE
 
@@ -554,8 +766,11 @@ def test_a_password_of_a_few_characters_is_not_told_by_its_gaps() -> None:
     """They would be where it was."""
     url = make_url("mysql://u:e@host/db")
 
-    assert str(stumbled(TypeError("unexpected"), url)) == "TypeError"
-    assert str(stumbled(TypeError("no secret"), url.set(password="secret"))) == "TypeError: no ***"
+    assert str(connect_error_without_secrets(TypeError("unexpected"), url)) == "TypeError"
+    assert (
+        str(connect_error_without_secrets(TypeError("no secret"), url.set(password="secret")))
+        == "TypeError: no ***"
+    )
 
 
 def test_the_systems_number_is_not_a_servers() -> None:

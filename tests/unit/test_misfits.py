@@ -1,4 +1,4 @@
-"""What somebody has written by hand into SQLite, which has types for values and not for columns."""
+"""Rows that were written by hand into SQLite, which types values instead of columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sessionstore_sql import (
     SQLSessionStore,
     migrate,
 )
-from sessionstore_sql.schema import key_of
+from sessionstore_sql.records import key_of
 from sessionstore_sql.statistics import collect_statistics
 from sessionstore_sql.testing.support import fails
 
@@ -56,7 +56,7 @@ async def write(store: SQLSessionStore, session_id: SessionId, column: str, valu
 async def test_a_value_of_another_type_is_not_read(
     store: SQLSessionStore, column: str, value: Any
 ) -> None:
-    """Who asks for that session gets the documented error; who asks for others, those."""
+    """Loading the damaged session raises the documented error; others are loaded."""
     damaged, others = SessionId.generate(), [SessionId.generate() for _ in range(5)]
     for session_id in (damaged, *others):
         await store.create(session_id, RECORD)

@@ -1,56 +1,104 @@
-"""What the operations do when the counts of their statements say something rare."""
+"""The table of operations, and what a call does when its statement reports something rare."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+import inspect
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError
 
-from sessionstore_sql import DatabaseError, SessionId
-from sessionstore_sql.dialects import dialect_named
-from sessionstore_sql.dialects.compiled import CompiledStatement
-from sessionstore_sql.dialects.mysql_purging import PurgeByKey
-from sessionstore_sql.operations import Backlog, Operations
+from sessionstore_sql import AccountSessionBackend, DatabaseError, SessionStorageBackend
 from sessionstore_sql.schema import session_table
-from sessionstore_sql.statements import build_statements
+from sessionstore_sql.sql.compiled import CompiledStatement
+from sessionstore_sql.sql.dialects import DATABASES, dialect_named
+from sessionstore_sql.sql.dialects.base import Row
+from sessionstore_sql.sql.effects import Effect, Outcome
+from sessionstore_sql.sql.operation_kinds import Operation, Read, SessionTable, Write
+from sessionstore_sql.sql.operations import CHANGE_ID, CREATE, OPERATIONS
+from sessionstore_sql.sql.statements import build_statements
 
 DIALECT = dialect_named("mysql")
-OPERATIONS = Operations(DIALECT, build_statements(session_table(), DIALECT))
+STATEMENTS = build_statements(session_table(), DIALECT)
+TABLE = SessionTable(
+    DIALECT, STATEMENTS, DIALECT.batches(session_table()), DIALECT.endings(session_table())
+)
 CONNECTION: Any = None
-FIRST, SECOND = SessionId("first"), SessionId("second")
+ROW = Row(b"key", 3_600_000_000, b"{}", b"new key")
+
+each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
+
+
+@each_operation
+def test_an_entry_names_a_method_and_its_error(operation: Operation[Any]) -> None:
+    """The name and the error class are those of the public contract."""
+    contract = next(
+        each
+        for each in (SessionStorageBackend, AccountSessionBackend)
+        if hasattr(each, operation.name)
+    )
+    assert inspect.iscoroutinefunction(getattr(contract, operation.name))
+    words = operation.error.__name__.removesuffix("Error")
+    assert words == operation.name.title().replace("_", "")
+
+
+@pytest.mark.parametrize("database", DATABASES)
+@each_operation
+def test_an_entry_binds_what_its_statement_asks_for(
+    operation: Operation[Any], database: str
+) -> None:
+    """On every database, the parameters of a row are exactly those of the statement."""
+    statements = build_statements(session_table(), dialect_named(database))
+    statement: Any = operation.statement(statements).statement
+    sqlalchemy_dialect: Any = make_url(f"{database}://").get_dialect()
+    bound = statement.compile(dialect=sqlalchemy_dialect()).params
+
+    assert set(operation.parameters(ROW)) == {name for name in bound if bound[name] is None}
+
+
+@each_operation
+def test_reads_may_be_repeated_and_writes_say_what_no_change_means(
+    operation: Operation[Any],
+) -> None:
+    """A write whose statement changed no row has not done its work."""
+    if isinstance(operation, Read):
+        assert operation.effect is Effect.READ
+    else:
+        assert isinstance(operation, Write)
+        assert operation.effect is not Effect.READ
+        assert operation.unchanged is not Outcome.DONE
 
 
 @pytest.fixture
-def _restless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that is taken whenever it is asked for, and free whenever it is looked at."""
-    monkeypatch.setattr(Operations, "_try", lambda *_: None)
-    monkeypatch.setattr(Operations, "_require_not_live", lambda *_: None)
-    monkeypatch.setattr(CompiledStatement, "count", lambda *_: 0)
+def _vanishing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that is taken whenever a row is to get it, and free whenever it is looked at."""
+    taken = IntegrityError("INSERT", None, Exception(1062, "Duplicate entry"))
+
+    def count(statement: CompiledStatement, *_: object) -> int:
+        if statement in {STATEMENTS.create, STATEMENTS.change_id}:
+            raise taken
+        return 0
+
+    monkeypatch.setattr(CompiledStatement, "count", count)
+    monkeypatch.setattr(CompiledStatement, "rows", lambda *_: [])
 
 
-@pytest.mark.usefixtures("_restless")
-def test_create_gives_up_on_a_restless_row() -> None:
-    """After a bounded number of collisions, as something that may pass."""
+@pytest.mark.usefixtures("_vanishing")
+@pytest.mark.parametrize("operation", [CREATE, CHANGE_ID], ids=lambda each: each.name)
+def test_a_row_that_keeps_vanishing_ends_in_a_transient_error(operation: Write) -> None:
+    """A bounded number of collisions is resolved; then the caller may try again."""
     with pytest.raises(DatabaseError, match="try again") as caught:
-        OPERATIONS.create(CONNECTION, FIRST, b"{}", timedelta(hours=1))
+        operation.one(CONNECTION, TABLE, ROW)
     assert caught.value.transient
     assert not caught.value.outcome_unknown
 
 
-@pytest.mark.usefixtures("_restless")
-def test_change_id_gives_up_on_a_restless_row() -> None:
-    """Likewise."""
-    with pytest.raises(DatabaseError, match="try again") as caught:
-        OPERATIONS.change_id(CONNECTION, FIRST, SECOND)
-    assert caught.value.transient
-
-
-def test_an_integrity_error_that_is_no_duplicate_is_not_taken_for_one(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("operation", [CREATE, CHANGE_ID], ids=lambda each: each.name)
+def test_an_integrity_error_that_is_no_duplicate_is_passed_on(
+    operation: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A constraint that somebody added has been broken: that is not for us to answer."""
+    """A constraint that an operator added was violated. It says nothing about the session's id."""
     broken = IntegrityError("INSERT", None, Exception(1048, "Column 'state' cannot be null"))
 
     def fail(*_: Any) -> int:
@@ -58,58 +106,5 @@ def test_an_integrity_error_that_is_no_duplicate_is_not_taken_for_one(
 
     monkeypatch.setattr(CompiledStatement, "count", fail)
     with pytest.raises(IntegrityError) as caught:
-        OPERATIONS.create(CONNECTION, FIRST, b"{}", timedelta(hours=1))
+        operation.one(CONNECTION, TABLE, ROW)
     assert caught.value is broken
-
-
-def test_purges_choose_others_where_some_were_locked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What could not be removed is remembered, what was removed is not."""
-    keys = [bytes([number]) for number in range(10)]
-    asked: list[list[bytes]] = []
-
-    def choose(_self: object, _connection: object, _limit: int) -> list[bytes]:
-        return keys
-
-    def remove(_self: object, _connection: object, ids: list[bytes]) -> int:
-        asked.append(ids)
-        return len(ids) - 1
-
-    monkeypatch.setattr(PurgeByKey, "choose", choose)
-    monkeypatch.setattr(PurgeByKey, "remove", remove)
-    backlog = Backlog()
-    first = OPERATIONS.purge(CONNECTION, 4, backlog)
-    second = OPERATIONS.purge(CONNECTION, 4, backlog)
-    third = OPERATIONS.purge(CONNECTION, 4, backlog)
-    fourth = OPERATIONS.purge(CONNECTION, 4, backlog)
-    assert asked == [keys[:4], keys[4:8], keys[8:]]
-    assert [first.removed, second.removed, third.removed, fourth.removed] == [3, 3, 1, 0]
-    assert [first.is_last, second.is_last, third.is_last, fourth.is_last][::3] == [False, True]
-
-
-def test_a_purge_by_key_goes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chosen once, removed a few at a time; a part that failed is tried again."""
-    keys = [bytes([number]) for number in range(5)]
-    chosen: list[int] = []
-    removed: list[list[bytes]] = []
-
-    def choose(_self: object, _connection: object, limit: int) -> list[bytes]:
-        chosen.append(limit)
-        return keys[::-1]
-
-    def remove(_self: object, _connection: object, ids: list[bytes]) -> int:
-        removed.append(ids)
-        if len(removed) == 2:
-            raise ConnectionResetError
-        return len(ids)
-
-    monkeypatch.setattr(PurgeByKey, "choose", choose)
-    monkeypatch.setattr(PurgeByKey, "remove", remove)
-    monkeypatch.setattr(PurgeByKey, "largest_part", 2)
-    backlog = Backlog()
-    first = OPERATIONS.purge(CONNECTION, 10, backlog)
-    with pytest.raises(ConnectionResetError):
-        OPERATIONS.purge(CONNECTION, 10, backlog)
-    others = [OPERATIONS.purge(CONNECTION, 10, backlog) for _ in range(2)]
-    assert chosen == [10]
-    assert removed == [keys[:2], keys[2:4], keys[2:4], keys[4:]]
-    assert [purge.is_last for purge in (first, *others)] == [False, False, True]

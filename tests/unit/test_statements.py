@@ -1,11 +1,10 @@
-"""The statements: what each database is sent."""
+"""The statements that each database is sent."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections import Counter
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +13,11 @@ from sqlalchemy import Table, create_engine, event, make_url
 from sqlalchemy.dialects.mysql.base import MySQLDialect
 
 from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore
-from sessionstore_sql.dialects import dialect_named
-from sessionstore_sql.dialects.compiled import CompiledStatement
-from sessionstore_sql.dialects.purging import oldest_expired, purge_parameters
 from sessionstore_sql.schema import session_table
-from sessionstore_sql.statements import Statements, build_statements
+from sessionstore_sql.sql.compiled import CompiledStatement
+from sessionstore_sql.sql.dialects import dialect_named
+from sessionstore_sql.sql.dialects.clauses import oldest_expired, purge_parameters
+from sessionstore_sql.sql.statements import Statements, build_statements
 from sessionstore_sql.testing.support import AT_ONCE, HOUR, record
 
 DRIVERS = {
@@ -27,6 +26,7 @@ DRIVERS = {
     "mariadb": "aiomysql",
     "sqlite": "aiosqlite",
 }
+SAFE_UPDATES_HINT = "/*+ SET_VAR(sql_safe_updates = OFF) */ "
 CLOCKS = {
     "postgresql": "(CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT))",
     "mysql": "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)))",
@@ -44,12 +44,22 @@ GUARDS = {
     "update_ttl": LIVE,
     "delete": LIVE,
     "change_id": LIVE,
+    "load_session": LIVE,
+    "update_if": LIVE,
+    "replace": LIVE,
     "replace_expired": EXPIRED,
     "delete_if_expired": EXPIRED,
 }
 
 FAMILY = ("mysql", "mariadb")
 ONE_STATEMENT = ("postgresql", "sqlite")
+
+WITHOUT_CLOCK = {"discard", "discard_expired", "lock_version"}
+"""They find rows that are live or expired."""
+
+REPLACED = "state deadline created authenticated seen final_deadline idle_ttl version about"
+REPLACED_COLUMNS = {*REPLACED.split(), "subject", "handle"}
+"""What a row that replaces an expired one sets."""
 
 every_database = pytest.mark.parametrize("name", ["postgresql", "mysql", "mariadb", "sqlite"])
 mysql_family = pytest.mark.parametrize("name", FAMILY)
@@ -95,48 +105,49 @@ def present(name: str) -> dict[str, Any]:
 
 
 class Recorder:
-    """A connection to MySQL or MariaDB, in a transaction, that notes what it is to execute."""
+    """A connection to MySQL or MariaDB, in a transaction, that records what it is to execute."""
 
     def __init__(self, name: str) -> None:
         self.dialect: Any = make_url(f"{name}+{DRIVERS[name]}://").get_dialect()()
-        self.connection = SimpleNamespace(
-            dbapi_connection=SimpleNamespace(get_autocommit=lambda: False)
-        )
         self.executed: list[tuple[str, Any]] = []
         self.rowcount = 1
 
     def schema_for_object(self, table: Table) -> str | None:
-        """Return the one it is in; no other stands for it."""
+        """Return the schema of a table."""
         return table.schema
 
+    def in_transaction(self) -> bool:
+        """Return that a transaction has begun."""
+        return True
+
     def exec_driver_sql(self, text: str, parameters: Any) -> Recorder:
-        """Note it."""
+        """Record a statement."""
         self.executed.append((text, parameters))
         return self
 
     def all(self) -> list[tuple[bytes]]:
-        """Two keys, and a third that was cut off."""
+        """Return two keys, and an incomplete third one."""
         return [(b"a" * 32 + b"b" * 32 + b"c",)]
 
 
-def purge_by_key(name: str) -> Any:
-    """Return the two steps of a purge."""
-    return statements(name).purge_by_key
+def purger(name: str) -> Any:
+    """Return what purges a table named `t`."""
+    return dialect_named(name).purger(session_table("t"))
 
 
 @every_database
-def test_every_statement_compares_with_the_databases_own_clock(name: str) -> None:
-    """Each has ``now`` in it, and no other clock."""
+def test_every_statement_uses_the_clock_of_the_database(name: str) -> None:
+    """Each contains ``now``, and no other clock."""
     for field, statement in present(name).items():
         text = sql(name, statement)
-        assert "now" in text or "clock" in field
+        assert "now" in text or field in WITHOUT_CLOCK
         assert not re.search(r"NOW\(\)|CURRENT_TIMESTAMP|unixepoch|clock_timestamp", text)
 
 
 @every_database
 @pytest.mark.parametrize(("field", "guard"), GUARDS.items())
 def test_every_change_is_guarded(name: str, field: str, guard: str) -> None:
-    """By one key, and by whether its session is live or expired."""
+    """By one key, and by the condition that the session is live or expired."""
     text = sql(name, getattr(statements(name), field))
 
     key = "unhex(:key)" if name in FAMILY else ":key"
@@ -145,15 +156,44 @@ def test_every_change_is_guarded(name: str, field: str, guard: str) -> None:
 
 
 @pytest.mark.parametrize("name", ONE_STATEMENT)
-def test_create_is_an_upsert_that_spares_the_live(name: str) -> None:
-    """One statement, of which the conflict's condition is the guard."""
+def test_create_is_an_upsert_that_leaves_live_sessions_unchanged(name: str) -> None:
+    """One statement. The condition of its conflict clause is the guard."""
     text = sql(name, statements(name).create)
 
-    assert text.startswith("INSERT INTO t (id, deadline, state) VALUES (")
-    assert text.endswith(
-        "ON CONFLICT (id) DO UPDATE SET deadline = excluded.deadline, state = excluded.state "
-        f"WHERE {EXPIRED}"
-    )
+    assert text.startswith("INSERT INTO t (id, deadline, state, created, seen, version) VALUES (")
+    assert text.endswith(f" WHERE {EXPIRED}")
+    changed = text.partition("ON CONFLICT (id) DO UPDATE SET ")[2].partition(" WHERE ")[0]
+    assert set(changed.split(", ")) == {f"{each} = excluded.{each}" for each in REPLACED_COLUMNS}
+
+
+@mysql_family
+def test_an_expired_row_leaves_nothing_to_its_successor(name: str) -> None:
+    """Every column is replaced, as by the upsert. Otherwise, its user would be the next one's."""
+    text = sql(name, statements(name).replace_expired)
+
+    changed = text.partition(" SET ")[2].partition(" WHERE ")[0]
+    assert {each.partition("=")[0] for each in changed.split(", ")} == REPLACED_COLUMNS
+    assert all(f"{each}=NULL" in changed for each in ("subject", "handle", "about"))
+
+
+@every_database
+def test_a_lifetime_begins_at_create(name: str) -> None:
+    """It is part of the statements of a store that has one, and of no other."""
+    made = build_statements(session_table("t"), dialect_named(name), 5)
+
+    for statement in (made.create, made.replace_expired):
+        assert re.search(r"now \+ :lifetime", re.sub(r"::\w+", "", sql(name, statement)))
+        assert "lifetime" not in sql(name, statements(name).create)
+
+
+@every_database
+def test_a_deadline_never_passes_the_end_of_the_lifetime(name: str) -> None:
+    """Every statement that extends a session takes the earlier one."""
+    made, least = statements(name), "min" if name == "sqlite" else "LEAST"
+
+    for statement in (made.update, made.update_ttl, made.update_if, made.replace):
+        text = re.sub(r"::\w+", "", sql(name, statement))
+        assert f"deadline={least}(now + :ttl, coalesce(final_deadline, {2**63 - 1}))" in text
 
 
 @mysql_family
@@ -162,13 +202,14 @@ def test_create_is_a_plain_insert(name: str) -> None:
     text = sql(name, statements(name).create)
 
     assert text == (
-        "INSERT INTO t (id, deadline, state) VALUES (unhex(:key), (now + :ttl), unhex(:state))"
+        "INSERT INTO t (id, deadline, state, created, seen, version) "
+        "VALUES (unhex(:key), (now + :ttl), unhex(:state), now, now, :version)"
     )
 
 
 @every_database
-def test_create_and_update_store_a_deadline_of_the_databases_making(name: str) -> None:
-    """``now`` plus what is bound: no clock of the application's enters."""
+def test_deadlines_are_computed_by_the_database(name: str) -> None:
+    """They are ``now`` plus the bound ttl. The application's clock is not used."""
     made = statements(name)
 
     for statement in (made.create, made.update, made.update_ttl, made.replace_expired):
@@ -176,19 +217,20 @@ def test_create_and_update_store_a_deadline_of_the_databases_making(name: str) -
 
 
 @every_database
-def test_update_ttl_and_change_id_leave_the_rest_alone(name: str) -> None:
-    """Only the deadline, and only the key, is assigned."""
+def test_update_ttl_and_change_id_assign_one_column(name: str) -> None:
+    """Only the deadline, and only the key, beside the time at which the session was seen."""
     made = statements(name)
 
     for statement, column in ((made.update_ttl, "deadline"), (made.change_id, "id")):
         assigned = sql(name, statement).partition(" SET ")[2].partition(" WHERE ")[0]
-        assert assigned.count("=") == 1
+        assert assigned.count("=") == 2
         assert assigned.startswith(f"{column}=")
+        assert assigned.endswith(", seen=now")
 
 
 @every_database
 def test_the_purge_looks_at_whole_buckets_first(name: str) -> None:
-    """The index is used, the exact deadline decides, and the oldest go first."""
+    """The index is used, the exact deadline decides, and the oldest sessions are deleted first."""
     text = sql(name, oldest_expired(session_table("t")))
 
     assert f"expiry_bucket <= now >> 28 AND {EXPIRED} ORDER BY expiry_bucket" in text.replace(
@@ -199,44 +241,46 @@ def test_the_purge_looks_at_whole_buckets_first(name: str) -> None:
 
 @pytest.mark.parametrize("name", ONE_STATEMENT)
 def test_the_purge_repeats_its_condition_outside(name: str) -> None:
-    """It is evaluated again after a lock wait, the sub-select is not (hazard P1)."""
-    text = sql(name, statements(name).purge)
+    """The condition is evaluated again after a lock wait. The sub-select is not (hazard P1)."""
+    text = sql(name, purger(name).statement)
 
     assert text.startswith("DELETE FROM t WHERE id ")
     assert text.endswith(f") AND {EXPIRED}")
 
 
 def test_the_purge_of_postgresql_chooses_once_and_skips_locked_rows() -> None:
-    """An array is an InitPlan; a plain IN may be run again and delete too much (hazard P2)."""
-    text = sql("postgresql", statements("postgresql").purge)
+    """An array is an InitPlan. A plain IN may be executed again, and delete more than the batch."""
+    text = sql("postgresql", purger("postgresql").statement)
 
     assert "id = ANY (array((SELECT locked.id" in text
-    assert "FOR UPDATE OF locked SKIP LOCKED" in text
+    assert "FOR UPDATE SKIP LOCKED) AS locked" in text
     assert " IN " not in text
 
 
 @mysql_family
 def test_the_purge_by_key_reads_its_keys_first(name: str) -> None:
-    """A derived table and a fixed order: nothing that is passed is locked (hazards M7, M8)."""
+    """A derived table and a fixed join order: no other row is locked (hazards M7, M8)."""
     connection = Recorder(name)
 
-    purge_by_key(name).remove(connection, [b"\x00\xff", b"'\\"])
+    purger(name).remove(connection, [b"\x00\xff", b"'\\"])
 
     ((text, bound),) = connection.executed
     text = text.replace(CLOCKS[name], "now")
+    for setting in ("SET STATEMENT sql_safe_updates = OFF FOR ", SAFE_UPDATES_HINT):
+        text = text.replace(setting, "")
     assert text.startswith("DELETE t FROM (SELECT id FROM t FORCE INDEX (PRIMARY) WHERE ")
-    assert "id IN (x%s, x%s) AND deadline <= now LIMIT " in text.partition(" AS chosen ")[0]
-    assert " FOR UPDATE SKIP LOCKED) AS chosen STRAIGHT_JOIN t FORCE INDEX (PRIMARY) ON " in text
-    assert text.endswith("ON t.id = chosen.id WHERE t.deadline <= now")
+    assert "id IN (x%s, x%s) AND deadline <= now LIMIT " in text.partition(" AS t_chosen ")[0]
+    assert " FOR UPDATE SKIP LOCKED) AS t_chosen STRAIGHT_JOIN t FORCE INDEX (PRIMARY) ON " in text
+    assert text.endswith("ON t.id = t_chosen.id WHERE t.deadline <= now")
     assert bound == ("00ff", "275c")
 
 
 @mysql_family
 def test_choosing_what_to_purge_locks_nothing(name: str) -> None:
-    """A consistent read: only the rows that go are locked, and by the next statement."""
+    """It is a consistent read. The next statement locks the rows that it deletes, and no other."""
     connection = Recorder(name)
 
-    chosen = purge_by_key(name).choose(connection, 10)
+    chosen = purger(name).choose(connection, 10)
 
     ((text, bound),) = connection.executed
     assert "FOR UPDATE" not in text
@@ -245,15 +289,9 @@ def test_choosing_what_to_purge_locks_nothing(name: str) -> None:
     assert chosen == [b"a" * 32, b"b" * 32]
 
 
-@pytest.mark.parametrize("name", ONE_STATEMENT)
-def test_where_one_statement_purges_there_is_no_second(name: str) -> None:
-    """The two ways exclude each other."""
-    assert statements(name).purge_by_key is None
-
-
 @every_database
-def test_a_duplicate_is_looked_for_at_its_latest(name: str) -> None:
-    """A locking read sees what was committed meanwhile; SQLite has no such clause."""
+def test_a_duplicate_is_looked_for_in_the_latest_version(name: str) -> None:
+    """A locking read sees what was committed meanwhile. SQLite has no such clause."""
     text = sql(name, statements(name).lock_live)
 
     locks = {"postgresql": "FOR SHARE", "sqlite": "now", "mysql": "LOCK IN SHARE MODE"}
@@ -261,8 +299,8 @@ def test_a_duplicate_is_looked_for_at_its_latest(name: str) -> None:
 
 
 @mysql_family
-def test_bytes_travel_as_hexadecimal_digits(name: str) -> None:
-    """Each parameter of bytes stands in UNHEX, and what is bound is text (hazard M2)."""
+def test_bytes_are_bound_as_hexadecimal_digits(name: str) -> None:
+    """Each parameter of bytes is inside of UNHEX, and is bound as text (hazard M2)."""
     raw = bytes(range(256))
     for field, statement in present(name).items():
         compiled = statement.compile(dialect=sqlalchemy_dialect(name))
@@ -274,7 +312,7 @@ def test_bytes_travel_as_hexadecimal_digits(name: str) -> None:
 
 
 @mysql_family
-def test_nothing_is_no_digits(name: str) -> None:
+def test_none_is_bound_as_null(name: str) -> None:
     """``None`` stays NULL."""
     binary: Any = dialect_named(name).binary
 
@@ -282,16 +320,16 @@ def test_nothing_is_no_digits(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "lookahead"), [(1, 2_000), (500, 2_000), (501, 2_004), (100_000, 400_000)]
+    ("batch_size", "lookahead"), [(1, 2_000), (1_000, 2_000), (1_001, 2_002), (100_000, 200_000)]
 )
-def test_a_purge_looks_at_ten_batches(batch_size: int, lookahead: int) -> None:
-    """And at a thousand rows at least."""
+def test_a_purge_looks_at_two_batches(batch_size: int, lookahead: int) -> None:
+    """To find the oldest, it looks at two batches of rows, and at 2,000 rows at least."""
     assert purge_parameters(batch_size) == {"batch_size": batch_size, "lookahead": lookahead}
 
 
 @every_database
 def test_statements_are_cacheable(name: str) -> None:
-    """SQLAlchemy compiles each once and finds it again."""
+    """SQLAlchemy compiles each of them once."""
     dialect = sqlalchemy_dialect(name)
     for field, statement in present(name).items():
         if field not in not_cached(name):
@@ -300,8 +338,8 @@ def test_statements_are_cacheable(name: str) -> None:
 
 
 @every_database
-def test_the_clock_is_cacheable_and_known_everywhere(name: str) -> None:
-    """It compiles for each database, with the value in the text and nothing bound."""
+def test_the_clock_compiles_on_every_database(name: str) -> None:
+    """It is part of the text, and binds nothing."""
     lock_live: Any = statements(name).lock_live.statement
     compiled = lock_live.compile(dialect=sqlalchemy_dialect(name))
 
@@ -309,8 +347,8 @@ def test_the_clock_is_cacheable_and_known_everywhere(name: str) -> None:
     assert set(compiled.params) == {"key"}
 
 
-def test_the_clock_of_another_database_is_unknown() -> None:
-    """A store there would compare with nothing; so it does not compile."""
+def test_the_clock_does_not_compile_for_other_databases() -> None:
+    """A store there would compare with nothing."""
     from sqlalchemy.dialects.oracle import dialect
     from sqlalchemy.exc import UnsupportedCompilationError
 
@@ -320,8 +358,8 @@ def test_the_clock_of_another_database_is_unknown() -> None:
 
 
 @pytest.mark.anyio
-async def test_from_the_second_call_on_nothing_is_compiled(tmp_path: Any) -> None:
-    """Where SQLAlchemy executes, each later call hits its cache: statements are built once."""
+async def test_later_calls_compile_nothing(tmp_path: Any) -> None:
+    """If SQLAlchemy executes, each later call is a hit in its cache: statements are built once."""
     async with SQLSessionStore(f"sqlite:///{tmp_path / 'sessions.db'}") as store:
         async with store.engine.begin() as connection:
             await connection.run_sync(session_table().create)
@@ -354,7 +392,7 @@ async def use_every_operation(store: SQLSessionStore) -> None:
 
 
 def test_the_clock_of_sqlite_is_microseconds_since_1970() -> None:
-    """The one database whose clock needs no server to be read."""
+    """SQLite is the only database whose clock can be read without a server."""
     engine = create_engine("sqlite://")
     before = time.time()
     with engine.connect() as connection:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-import tempfile
 from functools import cache
-from pathlib import Path
+from textwrap import dedent, indent
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.kits import failed_tests
 
 HEADER = """
 import asyncio, copy, json, time
@@ -145,14 +140,14 @@ BROKEN = {
             self.rows.clear()
             return removed
         """,
-        "test_delete_expired_removes_the_expired_alone",
+        "test_delete_expired_only_deletes_expired_sessions",
     ),
     "OverCountingPurge": (
         """
         async def delete_expired(self, batch_size=None):
             return 2 * await super().delete_expired(batch_size)
         """,
-        "test_delete_expired_removes_the_expired_alone",
+        "test_delete_expired_only_deletes_expired_sessions",
     ),
     "UnboundedPurge": (
         """
@@ -161,7 +156,7 @@ BROKEN = {
                 await super().delete_expired(batch_size)
             return await super().delete_expired()
         """,
-        "test_delete_expired_keeps_to_its_batch",
+        "test_delete_expired_respects_the_batch_size",
     ),
     "DoubleCountingPurges": (
         """
@@ -193,14 +188,14 @@ BROKEN = {
         async def delete_expired(self, batch_size=None):
             return await super().delete_expired(None if batch_size is None else int(batch_size))
         """,
-        "test_delete_expired_refuses_what_is_no_int",
+        "test_delete_expired_rejects_other_types",
     ),
     "IgnoredTtl": (
         """
         async def create(self, session_id, record):
             await super().create(session_id, SessionRecord(record.state, timedelta(days=1)))
         """,
-        "test_load_returns_the_life_that_remains",
+        "test_load_returns_the_remaining_ttl",
     ),
     "WholeSeconds": (
         """
@@ -208,7 +203,7 @@ BROKEN = {
             ttl = timedelta(seconds=int(record.ttl.total_seconds()) // 60 * 60)
             await super().create(session_id, SessionRecord(record.state, ttl))
         """,
-        "test_load_returns_the_life_that_remains",
+        "test_load_returns_the_remaining_ttl",
     ),
     "FoldedCase": (
         """
@@ -232,7 +227,7 @@ BROKEN = {
                 return loaded
             return SessionRecord(self.shared[session_id], loaded.ttl)
         """,
-        "test_a_loaded_record_is_the_callers_own",
+        "test_a_loaded_record_belongs_to_the_caller",
     ),
     "LooseJSON": (
         """
@@ -243,7 +238,7 @@ BROKEN = {
                 return None
             return SessionRecord(json.loads(self.rows[session_id][0]), timedelta(seconds=30))
         """,
-        "test_what_json_would_alter_is_refused",
+        "test_what_json_would_change_is_rejected",
     ),
     "UnattributedErrors": (
         """
@@ -279,48 +274,21 @@ class TestNoBackend(SessionStorageBackendContract):
 
 
 @cache
-def failed_tests() -> dict[str, set[str]]:
-    """Run the whole kit on the correct backend, and on each broken one the test about it.
-
-    Returns the names of the tests that failed, by the class of the backend.
-    """
+def failed() -> dict[str, set[str]]:
+    """Run the whole kit on the correct backend, and on each broken one the test about it."""
     source = [HEADER, NO_BACKEND, TEST_CLASS.format(name="MemoryBackend")]
     without_backend = "test_load_of_an_unknown_id_is_none"
     selected = ["TestMemoryBackend", f"TestNoBackend::{without_backend}"]
     for name, (methods, expected) in BROKEN.items():
-        source += [f"class {name}(MemoryBackend):", dedent(methods, "    ")]
+        source += [f"class {name}(MemoryBackend):", indent(dedent(methods), "    ")]
         source.append(TEST_CLASS.format(name=name))
         selected.append(f"Test{name}::{expected}")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "test_backends.py")
-        path.write_text("\n".join(source))
-        command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=no", "-p", "anyio"]
-        command += ["-p", "no:cacheprovider", "-W", "error", "--rootdir", folder]
-        finished = subprocess.run(
-            [*command, *(f"{path}::{each}" for each in selected)],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert re.search(r"\d+ failed, \d+ passed", finished.stdout), finished.stdout + finished.stderr
-    found: dict[str, set[str]] = {}
-    for backend, test in re.findall(
-        r"^(?:FAILED|ERROR) \S*?::Test(\w+)::(\w+)", finished.stdout, re.MULTILINE
-    ):
-        found.setdefault(backend, set()).add(test)
-    return found
-
-
-def dedent(methods: str, indent: str) -> str:
-    """Return the methods with one ``indent`` less."""
-    return "\n".join(line.removeprefix(indent) for line in methods.splitlines())
+    return failed_tests(source, selected)
 
 
 def test_a_correct_backend_passes() -> None:
     """A dict is enough to keep the contract."""
-    assert failed_tests().get("MemoryBackend", set()) == set()
+    assert failed().get("MemoryBackend", set()) == set()
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -328,9 +296,9 @@ def test_a_broken_backend_fails(name: str) -> None:
     """Each mistake is found, by the test that is about it."""
     _, expected = BROKEN[name]
 
-    assert expected in failed_tests().get(name, set())
+    assert expected in failed().get(name, set())
 
 
 def test_a_class_without_a_backend_is_an_error() -> None:
     """Forgetting the fixture does not pass for keeping the contract."""
-    assert "NoBackend" in failed_tests()
+    assert "NoBackend" in failed()

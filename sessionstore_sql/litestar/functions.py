@@ -1,0 +1,252 @@
+"""What an application does to its sessions, beside reading and writing ``request.session``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
+
+from sessionstore_sql.accounts import SessionHandle
+from sessionstore_sql.litestar.middleware import session_of
+from sessionstore_sql.litestar.unavailable import answering_503
+from sessionstore_sql.web.asked_session import Freshness
+from sessionstore_sql.web.lifetimes import duration_of
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from litestar.connection import ASGIConnection
+
+    from sessionstore_sql.accounts import SessionInfo
+    from sessionstore_sql.records import JSON
+
+    AnyConnection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
+
+REAUTHENTICATION_REQUIRED = "reauthentication_required"
+"""The reason of a 403 that a new login can turn into another response."""
+
+
+class ReauthenticationRequired(PermissionDeniedException):
+    """403: the user has to prove again who they are.
+
+    ``extra`` in its body has a ``reason``, which is ``reauthentication_required``.
+
+    Attributes:
+        within: The period within which the user has to have signed in.
+    """
+
+    def __init__(self, within: timedelta) -> None:
+        extra = {
+            "reason": REAUTHENTICATION_REQUIRED,
+            "within_seconds": int(within.total_seconds()),
+        }
+        super().__init__("Sign in again to do this.", extra=extra)
+        self.within = within
+
+
+def rotate(connection: AnyConnection) -> None:
+    """Give the session a new id with this response. Its content stays.
+
+    Call it whenever a user gets more privileges. An id that an attacker has planted or learned
+    before is useless afterwards. For a login, ``sign_in`` does this and more.
+
+    Raises:
+        SessionClosedError: It is too late.
+        RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
+        DatabaseError: The session could not be loaded.
+    """
+    session_of(connection).request_session.rotate()
+
+
+def invalidate(connection: AnyConnection) -> None:
+    """Empty the session, and delete it with this response. Call it at the logout.
+
+    The response removes the cookie, unless something is put into ``request.session`` afterwards:
+    that begins a new session, with an id of its own. ``request.clear_session()`` does the same,
+    but leaves the application without a dict.
+
+    Raises:
+        SessionClosedError: It is too late.
+        RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
+        DatabaseError: The session could not be loaded.
+    """
+    session = session_of(connection)
+    session.invalidate()
+    connection.scope["session"] = session  # The application may have put another one there.
+
+
+def sign_in(
+    connection: AnyConnection,
+    subject: str | int,
+    *,
+    about: dict[str, JSON] | None = None,
+    lifetime: timedelta | None = None,
+    max_sessions: int | None = None,
+) -> None:
+    """Make the session that of a user, under a new id, with this response.
+
+    Call it after you have checked the password, or whatever proves who the user is; also if a
+    user who is signed in proves it again. With the option ``subject_of`` you need not call it
+    at a login, but you can, to pass ``about``.
+
+    Args:
+        connection: The request.
+        subject: The id of the user.
+        about: What the list of the user's sessions shows about this one, such as the name of the
+            device.
+        lifetime: Absolute lifetime of this session; ``None``: as the options say.
+        max_sessions: Maximum number of the user's sessions; ``None``: as the options say.
+
+    Raises:
+        SessionClosedError: It is too late.
+        RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
+        TypeError: The store is no ``AccountSessionBackend``, or an argument has a wrong type.
+        ValueError: An argument is out of range.
+        DatabaseError: The session could not be loaded.
+    """
+    session_of(connection).request_session.sign_in(
+        subject, about=about, lifetime=lifetime, max_sessions=max_sessions
+    )
+
+
+def set_max_age(connection: AnyConnection, max_age: timedelta | float | None) -> None:
+    """Give the session an idle time of its own, for example if the user ticked "remember me".
+
+    It stays with the session until it ends, or until it is set again.
+
+    Args:
+        connection: The request.
+        max_age: A duration, or seconds; ``None``: as the options say.
+
+    Raises:
+        SessionClosedError: It is too late.
+        RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
+        TypeError: The store is no ``AccountSessionBackend``, or ``max_age`` is no duration.
+        ValueError: ``max_age`` is out of range.
+        DatabaseError: The session could not be loaded.
+    """
+    session_of(connection).request_session.set_max_age(max_age)
+
+
+def current_handle(connection: AnyConnection) -> SessionHandle | None:
+    """Return the handle of this session, to mark it in a list; ``None`` if it is anonymous.
+
+    A session that this request signs in has its handle from the next request on.
+
+    Raises:
+        RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
+        DatabaseError: The session could not be loaded.
+    """
+    session = session_of(connection)
+    return session.request_session.handle
+
+
+async def sessions_of(connection: AnyConnection, *, limit: int = 100) -> list[SessionInfo]:
+    """Return the sessions of the user who is signed in, the one written last first.
+
+    The list is empty if no user is signed in. See ``AccountSessionBackend.sessions_of``.
+
+    Raises:
+        RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
+        TypeError: The store is no ``AccountSessionBackend``.
+        DatabaseError: The database failed.
+    """
+    session = session_of(connection)
+    with answering_503(connection.scope):
+        return await session.request_session.sessions_of(limit=limit)
+
+
+async def revoke(connection: AnyConnection, handle: SessionHandle | str) -> bool:
+    """End one session of the user who is signed in, at once, and return whether there was one.
+
+    A handle of another user's session ends nothing. If it is the session of this request, that
+    is invalidated.
+
+    Args:
+        connection: The request.
+        handle: The handle, or its text as a form sends it.
+
+    Raises:
+        ValueError: The text is no handle.
+        SessionClosedError: It is the session of this request, and it is too late.
+        RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
+        TypeError: The store is no ``AccountSessionBackend``.
+        DatabaseError: The database failed.
+    """
+    session = session_of(connection)
+    if isinstance(handle, str):
+        handle = SessionHandle(handle)
+    request_session = session.request_session
+    is_this = handle == request_session.handle
+    with answering_503(connection.scope):
+        ended = await request_session.revoke(handle)
+    if is_this:
+        invalidate(connection)
+    return ended
+
+
+async def sign_out_everywhere(connection: AnyConnection, *, keep_this: bool = True) -> int:
+    """End all sessions of the user who is signed in, at once, and return how many.
+
+    Call it when a password was changed, and offer it as a button.
+
+    Args:
+        connection: The request.
+        keep_this: Whether the session of this request stays. If not, it is invalidated.
+
+    Raises:
+        SessionClosedError: The session of this request is to end, and it is too late.
+        RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
+        TypeError: The store is no ``AccountSessionBackend``.
+        DatabaseError: The database failed.
+    """
+    session = session_of(connection)
+    with answering_503(connection.scope):
+        ended = await session.request_session.sign_out_everywhere(keep_this=keep_this)
+    if not keep_this:
+        invalidate(connection)
+    return ended
+
+
+def require_fresh(connection: AnyConnection, *, within: timedelta | float) -> None:
+    """Raise an exception unless the user has authenticated within a period.
+
+    Args:
+        connection: The request.
+        within: The period, a duration or seconds.
+
+    Raises:
+        NotAuthorizedException: 401: no user is signed in.
+        ReauthenticationRequired: 403: the user signed in earlier.
+        RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
+        TypeError: The store is no ``AccountSessionBackend``.
+        DatabaseError: The session could not be loaded.
+    """
+    period = duration_of(within, "within")
+    session = session_of(connection)
+    freshness = session.request_session.freshness(period)
+    if freshness is Freshness.NOT_SIGNED_IN:
+        raise not_authenticated(connection)
+    if freshness is Freshness.STALE:
+        raise ReauthenticationRequired(period)
+
+
+def not_authenticated(connection: AnyConnection) -> NotAuthorizedException:
+    """Return the error for a request without a user."""
+    # A 401 must have a challenge: RFC 9110, 11.6.1.
+    challenge = session_of(connection).challenge
+    return NotAuthorizedException(headers={"WWW-Authenticate": challenge})
+
+
+async def reload(connection: AnyConnection) -> bool:
+    """Load the session again, and return whether it is still live: ``await session.reload()``.
+
+    For responses and WebSockets that go on for long. A session that has ended is empty then.
+
+    Raises:
+        RuntimeError: Changes would be lost that are stored only when the response starts; or the
+            connection did not pass through the middleware of a ``SQLSessionConfig``.
+        DatabaseError: The database failed.
+    """
+    with answering_503(connection.scope):
+        return await session_of(connection).reload()

@@ -1,0 +1,1 @@
+"""The engine room: everything that sees a database connection."""

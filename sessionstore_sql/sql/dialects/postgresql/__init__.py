@@ -1,0 +1,5 @@
+"""PostgreSQL: one statement for everything."""
+
+from sessionstore_sql.sql.dialects.postgresql.dialect import DIALECT
+
+__all__ = ["DIALECT"]
