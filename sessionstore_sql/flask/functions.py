@@ -1,0 +1,243 @@
+"""What a Flask application does to its sessions, beside reading and writing ``session``."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from flask import current_app, session
+
+from sessionstore_sql.flask import asked
+from sessionstore_sql.flask.interface import SQLSessionInterface
+from sessionstore_sql.web.lifetimes import duration_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import timedelta
+
+    from sessionstore_sql.accounts import SessionHandle, SessionInfo
+    from sessionstore_sql.records import JSON
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def rotate() -> None:
+    """Give the session a new id with this response. Its content stays.
+
+    Call it whenever a user gets more privileges. For a login, ``sign_in`` does this and more.
+
+    Raises:
+        SessionClosedError: It is too late.
+        RuntimeError: The application has other sessions.
+        DatabaseError: The session could not be loaded.
+    """
+    asked.rotate(asked.session_behind(session))
+
+
+def invalidate() -> None:
+    """Empty the session, and delete it with this response. Call it at the logout.
+
+    What is put into ``session`` afterwards begins a new session.
+
+    Raises:
+        SessionClosedError: It is too late.
+        RuntimeError: The application has other sessions.
+        DatabaseError: The session could not be loaded.
+    """
+    asked.session_behind(session).invalidate()
+
+
+def sign_in(
+    subject: str | int,
+    *,
+    about: dict[str, JSON] | None = None,
+    lifetime: timedelta | float | None = None,
+    max_sessions: int | None = None,
+) -> None:
+    """Make the session that of a user, under a new id, with this response.
+
+    Call it after you have checked the password, also if a user who is signed in proves again who
+    they are. With the option ``subject_of`` you need not call it at a login, but you can, to pass
+    ``about``.
+
+    Args:
+        subject: The id of the user.
+        about: What the list of the user's sessions shows about this one, such as the name of the
+            device.
+        lifetime: Absolute lifetime of this session, a duration or seconds; ``None``: as the
+            options say.
+        max_sessions: Maximum number of the user's sessions; ``None``: as the options say.
+
+    Raises:
+        SessionClosedError: It is too late.
+        RuntimeError: The application has other sessions.
+        TypeError: The store is no ``AccountSessionBackend``, or an argument has a wrong type.
+        ValueError: An argument is out of range.
+        DatabaseError: The session could not be loaded.
+    """
+    options = {"about": about, "lifetime": lifetime, "max_sessions": max_sessions}
+    asked.sign_in(asked.session_behind(session), subject, options)
+
+
+def set_max_age(max_age: timedelta | float | None) -> None:
+    """Give the session an idle time of its own, for example if the user ticked "remember me".
+
+    It stays with the session until it ends, or until it is set again.
+
+    Args:
+        max_age: A duration, or seconds; ``None``: as the configuration says.
+
+    Raises:
+        SessionClosedError: It is too late.
+        RuntimeError: The application has other sessions.
+        TypeError: The store is no ``AccountSessionBackend``, or ``max_age`` is no duration.
+        ValueError: ``max_age`` is out of range.
+        DatabaseError: The session could not be loaded.
+    """
+    asked.session_behind(session).request_session.set_max_age(max_age)
+
+
+def current_handle() -> SessionHandle | None:
+    """Return the handle of this session, to mark it in a list; ``None`` if it is anonymous.
+
+    A session that this request signs in has its handle from the next request on.
+
+    Raises:
+        RuntimeError: The application has other sessions.
+        DatabaseError: The session could not be loaded.
+    """
+    request_session = asked.session_behind(session).request_session
+    request_session.require_loaded()
+    return request_session.handle
+
+
+def sessions_of(*, limit: int = 100) -> list[SessionInfo]:
+    """Return the sessions of the user who is signed in, the one written last first.
+
+    The list is empty if no user is signed in. See ``AccountSessionBackend.sessions_of``.
+
+    Raises:
+        RuntimeError: The application has other sessions.
+        TypeError: The store is no ``AccountSessionBackend``.
+        DatabaseError: The database failed.
+    """
+    request_session = asked.session_behind(session).request_session
+    return _run(request_session.sessions_of, limit=limit)
+
+
+def revoke(handle: SessionHandle | str) -> bool:
+    """End one session of the user who is signed in, at once, and return whether there was one.
+
+    A handle of another user's session ends nothing. If it is the session of this request, that
+    is invalidated.
+
+    Args:
+        handle: The handle, or its text as a form sends it.
+
+    Raises:
+        ValueError: The text is no handle.
+        SessionClosedError: It is the session of this request, and it is too late.
+        RuntimeError: The application has other sessions.
+        TypeError: The store is no ``AccountSessionBackend``.
+        DatabaseError: The database failed.
+    """
+    given, this = asked.handle_of(handle), asked.session_behind(session)
+    is_this = given == this.request_session.handle
+    ended = _run(this.request_session.revoke, given)
+    if is_this:
+        this.invalidate()
+    return ended
+
+
+def sign_out_everywhere(*, keep_this: bool = True) -> int:
+    """End all sessions of the user who is signed in, at once, and return how many.
+
+    Call it when a password was changed, and offer it as a button.
+
+    Args:
+        keep_this: Whether the session of this request stays. If not, it is invalidated.
+
+    Raises:
+        SessionClosedError: The session of this request is to end, and it is too late.
+        RuntimeError: The application has other sessions.
+        TypeError: The store is no ``AccountSessionBackend``.
+        DatabaseError: The database failed.
+    """
+    this = asked.session_behind(session)
+    ended = _run(this.request_session.sign_out_everywhere, keep_this=keep_this)
+    if not keep_this:
+        this.invalidate()
+    return ended
+
+
+def require_fresh(*, within: timedelta | float) -> None:
+    """Raise an error unless the user has authenticated within a period.
+
+    Args:
+        within: The period, a duration or seconds.
+
+    Raises:
+        NotAuthenticated: No user is signed in: 401.
+        ReauthenticationRequired: The user signed in earlier: 403.
+        RuntimeError: The application has other sessions.
+        TypeError: The store is no ``AccountSessionBackend``.
+        DatabaseError: The session could not be loaded.
+    """
+    asked.require_fresh(asked.session_behind(session), within)
+
+
+def fresh_required(
+    within: timedelta | float,
+) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """Return a decorator for views that require a sign-in within a period.
+
+        @app.post("/account/delete")
+        @fresh_required(timedelta(minutes=10))
+        def delete_account(): ...
+
+    The errors are those of ``require_fresh``. If the application does not handle them, the
+    response is JSON with a ``reason``.
+
+    Args:
+        within: The period, a duration or seconds.
+
+    Raises:
+        TypeError, ValueError: ``within`` is no duration of more than zero.
+    """
+    period = duration_of(within, "within")
+
+    def decorate(view: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        wrapped: Any = view
+
+        @functools.wraps(view)
+        def call(*args: Any, **kwargs: Any) -> object:
+            require_fresh(within=period)
+            return current_app.ensure_sync(wrapped)(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def reload() -> bool:
+    """Load the session again, and return whether it is still live.
+
+    For responses that go on for long. A session that has ended is empty then.
+
+    Raises:
+        RuntimeError: Changes would be lost that are stored only with the response; or the
+            application has other sessions.
+        DatabaseError: The database failed.
+    """
+    return _run(asked.session_behind(session).reload)
+
+
+def _run(
+    function: Callable[Parameters, Coroutine[Any, Any, Result]],
+    *args: Parameters.args,
+    **kwargs: Parameters.kwargs,
+) -> Result:
+    interface = current_app.session_interface
+    assert isinstance(interface, SQLSessionInterface), "whose session it is"
+    return interface.run(function, *args, **kwargs)
