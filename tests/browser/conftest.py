@@ -1,4 +1,4 @@
-"""A real browser, and the shops for it to visit."""
+"""Fixtures with a real browser and the example shops."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.browser.servers import SHOPS, Shop, running_shop
 from tests.conftest import skip_unless_required
@@ -22,18 +22,23 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # One server for every host of the tests, and no question to any other.
+    # All hosts of the tests lead to this machine.
     "--host-resolver-rules=MAP *.example 127.0.0.1",
 ]
 
 
 LIMIT = 120
-"""Seconds after which a test is given up: a browser that hangs hangs forever."""
+"""Seconds after which a test fails, because a browser can hang forever."""
+
+_PAGE_LIMIT_MS = 60_000
+"""Timeout of one page, for a busy machine."""
+
+expect.set_options(timeout=_PAGE_LIMIT_MS)
 
 
 @pytest.fixture(scope="session")
 def chromium(request: pytest.FixtureRequest) -> str:
-    """The system's Chromium; where there is none, a skip, or a failure if it is required."""
+    """The system's Chromium. Without one, skip, or fail if it is required."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
         skip_unless_required(CHROMIUM, "it is not installed", request.config)
@@ -42,7 +47,7 @@ def chromium(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session", params=SHOPS)
 def framework(request: pytest.FixtureRequest) -> str:
-    """What the shop is built on."""
+    """The framework of the shop."""
     return request.param  # type: ignore[no-any-return]
 
 
@@ -57,19 +62,33 @@ def shop(chromium: str, framework: str, tmp_path_factory: pytest.TempPathFactory
 def tls_shop(
     chromium: str, framework: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Shop]:
-    """The shop as it is deployed: on a domain, over HTTPS."""
+    """The shop on a domain, over HTTPS, as it would be deployed."""
     with running_shop(framework, tmp_path_factory.mktemp("tls"), with_tls=True) as shop:
         yield shop
 
 
 @pytest.fixture
+def own_shop(shop: Shop) -> Shop:
+    """A shop without sessions."""
+    shop.clear()
+    return shop
+
+
+@pytest.fixture
+def new_shop(chromium: str, framework: str, tmp_path: Path) -> Iterator[Shop]:
+    """A shop in which a test may change passwords."""
+    with running_shop(framework, tmp_path) as shop:
+        yield shop
+
+
+@pytest.fixture
 def browser(chromium: str) -> Iterator[Browser]:
-    """A browser of this test's own: Playwright's event loop must not outlive it."""
+    """A new browser for the test: Playwright's event loop must not outlive it."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium,
             args=ARGUMENTS,
-            # The back button is to find what it finds for people.
+            # The back button must behave as it does for users.
             ignore_default_args=["--disable-back-forward-cache"],
         )
         yield browser
@@ -78,18 +97,24 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def jar(browser: Browser) -> BrowserContext:
-    """Windows that share their cookies."""
-    return browser.new_context(ignore_https_errors=True)
+    """A browser profile, whose windows share their cookies."""
+    return _new_context(browser)
 
 
 @pytest.fixture
 def other_jar(browser: Browser) -> BrowserContext:
-    """Somebody else's windows."""
-    return browser.new_context(ignore_https_errors=True)
+    """The profile of another visitor."""
+    return _new_context(browser)
+
+
+def _new_context(browser: Browser) -> BrowserContext:
+    context = browser.new_context(ignore_https_errors=True)
+    context.set_default_timeout(_PAGE_LIMIT_MS)
+    return context
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark and limit these tests, and only these: pytest hands over all there are."""
+    """Mark and limit only these tests; pytest passes all tests."""
     folder = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(folder):

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SHOPS = ("fastapi", "litestar")
 SECONDS = 60
-"""The longest that a server may take to start, or to stop."""
+"""Timeout for starting and stopping a server."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Shop:
     """A running shop.
 
     Args:
-        port: Where it listens, on the loopback interface.
-        scheme: ``http``, or ``https`` with a certificate of its own.
+        port: The port on the loopback interface.
+        scheme: ``http``, or ``https`` with a self-signed certificate.
         database: The file with its sessions.
     """
 
@@ -38,26 +38,46 @@ class Shop:
         return f"{self.scheme}://{host}:{self.port}{path}"
 
     def let_pass(self, time: timedelta) -> None:
-        """Let time pass for every session there is."""
-        microseconds = time // timedelta(microseconds=1)
-        with closing(sqlite3.connect(self.database)) as connection, connection:
-            connection.execute(
-                "UPDATE sessionstore_sessions SET deadline = deadline - ?", (microseconds,)
-            )
+        """Move the deadline of every session into the past."""
+        self._execute("UPDATE sessionstore_sessions SET deadline = deadline - ?", _us(time))
+
+    def clear(self) -> None:
+        """Delete every session."""
+        self._execute("DELETE FROM sessionstore_sessions")
+
+    def age_logins(self, time: timedelta) -> None:
+        """Move the time at which each user entered their password into the past."""
+        statement = "UPDATE sessionstore_sessions SET authenticated = authenticated - ?"
+        self._execute(statement, _us(time))
+
+    def signed_in(self) -> int:
+        """Return the number of sessions of users who are logged in."""
+        return self._count("SELECT COUNT(*) FROM sessionstore_sessions WHERE subject IS NOT NULL")
 
     def count(self) -> int:
-        """Return how many rows there are."""
+        """Return the number of rows."""
+        return self._count("SELECT COUNT(*) FROM sessionstore_sessions")
+
+    def _execute(self, statement: str, *values: int) -> None:
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            connection.execute(statement, values)
+
+    def _count(self, statement: str) -> int:
         with closing(sqlite3.connect(self.database)) as connection:
-            (found,) = connection.execute("SELECT COUNT(*) FROM sessionstore_sessions").fetchone()
+            (found,) = connection.execute(statement).fetchone()
         return int(found)
+
+
+def _us(time: timedelta) -> int:
+    return time // timedelta(microseconds=1)
 
 
 @contextmanager
 def running_shop(framework: str, folder: Path, *, with_tls: bool = False) -> Iterator[Shop]:
-    """Give a shop with an empty database in ``folder``, and stop it after.
+    """Yield a shop with an empty database in ``folder``, and stop it afterwards.
 
-    Left to itself, uvicorn stops when its last request is answered: never, where a browser that
-    hangs holds one open.
+    uvicorn waits for its last request before it stops. If a browser hangs, that request never
+    ends, so the server is killed after a timeout.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -108,7 +128,7 @@ def _await_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _certificate(folder: Path) -> list[str]:
-    """Return the options for a server whose certificate nobody has signed."""
+    """Return the options for a server with a self-signed certificate."""
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     options = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=shop.example"
     files = ["-keyout", str(key), "-out", str(certificate)]

@@ -1,4 +1,4 @@
-"""What becomes of these tests on a machine without Chromium."""
+"""The tests on a machine without Chromium."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.databases import REQUIRE
     ids=["laptop", "required"],
 )
 def test_without_chromium(require: str, outcome: int, said: str) -> None:
-    """A laptop skips them and says so; where it is required, they fail."""
+    """The tests are skipped and reported, or fail if Chromium is required."""
     looking = "tests/browser/test_shop.py::test_looking_leaves_no_cookie"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", looking],

@@ -1,69 +1,35 @@
-"""Sessions as a browser keeps them, seen through the windows of a real one."""
+"""The example shops in a real browser."""
 
 from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import Any
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, expect
 
 from tests.browser.servers import Shop
+from tests.browser.visits import (
+    COOKIE,
+    add_tea,
+    cookie_in,
+    expect_logged_out,
+    log_in,
+    log_out,
+    plant,
+)
 
-COOKIE = "__Host-session"
 TTL = timedelta(hours=2)
-
-PASSWORDS = {"ada": "lovelace", "grace": "hopper"}
-
-
-def add_tea(page: Page, shop: Shop) -> None:
-    """Put tea into the cart."""
-    page.goto(shop.url("/"))
-    page.get_by_role("button", name="Add").first.click()
-    expect(page.locator("#cart")).to_have_text("1 tea")
-
-
-def log_in(page: Page, shop: Shop, name: str = "ada") -> None:
-    """Log in, and arrive at the account."""
-    page.goto(shop.url("/login"))
-    page.get_by_placeholder("name").fill(name)
-    page.get_by_placeholder("password").fill(PASSWORDS[name])
-    page.get_by_role("button", name="Log in").click()
-    expect(page.locator("body")).to_contain_text(f"This is {name}'s account.")
-
-
-def log_out(page: Page) -> None:
-    """Log out, and arrive at the shop."""
-    page.get_by_role("button", name="Log out").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Shop")
-
-
-def expect_logged_out(page: Page) -> None:
-    """Require that the account asks who it is."""
-    expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
-    expect(page.locator("body")).not_to_contain_text("account.")
-
-
-def cookie_in(jar: BrowserContext) -> dict[str, Any]:
-    """Return the one cookie that there is."""
-    (cookie,) = jar.cookies()
-    return dict(cookie)
-
-
-def plant(jar: BrowserContext, session_id: str) -> None:
-    """Put a cookie into the jar, as an attacker might."""
-    jar.add_cookies([{"name": COOKIE, "value": session_id, "url": "https://localhost/"}])
 
 
 def test_looking_leaves_no_cookie(jar: BrowserContext, shop: Shop) -> None:
-    """Who only looks has no session."""
+    """A visitor who only reads gets no session."""
     jar.new_page().goto(shop.url("/"))
 
     assert jar.cookies() == []
 
 
 def test_the_flags_of_the_cookie(jar: BrowserContext, shop: Shop) -> None:
-    """The browser keeps it, for two hours, out of reach of scripts and of other sites."""
+    """The cookie lasts two hours, and scripts and other sites cannot read it."""
     page = jar.new_page()
 
     add_tea(page, shop)
@@ -85,7 +51,7 @@ def test_the_flags_of_the_cookie(jar: BrowserContext, shop: Shop) -> None:
 def test_a_login_changes_the_id_in_the_jar(
     jar: BrowserContext, other_jar: BrowserContext, shop: Shop
 ) -> None:
-    """The cart comes along; a copy of the cookie from before is worth nothing."""
+    """The cart is kept, and a copy of the old cookie is useless."""
     page = jar.new_page()
     add_tea(page, shop)
     before = cookie_in(jar)["value"]
@@ -101,7 +67,7 @@ def test_a_login_changes_the_id_in_the_jar(
 
 
 def test_an_invented_id_is_not_adopted(jar: BrowserContext, shop: Shop) -> None:
-    """Fixation: what an attacker put into the jar is replaced by an id of the shop's."""
+    """Session fixation: an invented id is replaced by a new one."""
     plant(jar, "planted")
 
     add_tea(jar.new_page(), shop)
@@ -112,7 +78,7 @@ def test_an_invented_id_is_not_adopted(jar: BrowserContext, shop: Shop) -> None:
 def test_a_planted_session_is_left_behind(
     jar: BrowserContext, other_jar: BrowserContext, shop: Shop
 ) -> None:
-    """Fixation: an attacker's own session, in a victim's jar, does not become the victim's."""
+    """Session fixation: an attacker's session does not become that of the victim."""
     attacker = other_jar.new_page()
     add_tea(attacker, shop)
     plant(jar, cookie_in(other_jar)["value"])
@@ -123,8 +89,8 @@ def test_a_planted_session_is_left_behind(
     expect_logged_out(attacker)
 
 
-def test_who_clicks_twice_is_logged_in(jar: BrowserContext, shop: Shop) -> None:
-    """Of logins at once one rotates the id; no other's answer takes the new cookie away."""
+def test_a_double_click_on_log_in_works(jar: BrowserContext, shop: Shop) -> None:
+    """After concurrent logins, the browser has a working cookie."""
     page = jar.new_page()
     add_tea(page, shop)
 
@@ -141,7 +107,7 @@ def test_who_clicks_twice_is_logged_in(jar: BrowserContext, shop: Shop) -> None:
 
 
 def test_a_logout_counts_in_every_tab(jar: BrowserContext, shop: Shop) -> None:
-    """Who logs out in one tab is out in the other, and has neither cookie nor cart left."""
+    """A logout in one tab logs out the other tab, and removes cookie and cart."""
     one, other = jar.new_page(), jar.new_page()
     add_tea(one, shop)
     log_in(one, shop)
@@ -158,7 +124,7 @@ def test_a_logout_counts_in_every_tab(jar: BrowserContext, shop: Shop) -> None:
 def test_a_copied_cookie_is_worthless_after_the_logout(
     jar: BrowserContext, other_jar: BrowserContext, shop: Shop
 ) -> None:
-    """Replay: who copied it while it was good is not let in by it afterwards."""
+    """A copy of the cookie gives no access after the logout."""
     page = jar.new_page()
     log_in(page, shop)
     plant(other_jar, cookie_in(jar)["value"])
@@ -173,7 +139,7 @@ def test_a_copied_cookie_is_worthless_after_the_logout(
 def test_two_browsers_are_two_people(
     jar: BrowserContext, other_jar: BrowserContext, shop: Shop
 ) -> None:
-    """Neither sees, or logs out, the other."""
+    """Two browsers have separate sessions."""
     ada, grace = jar.new_page(), other_jar.new_page()
     log_in(ada, shop, "ada")
     log_in(grace, shop, "grace")
@@ -188,7 +154,7 @@ def test_two_browsers_are_two_people(
 
 
 def test_a_session_expires(jar: BrowserContext, shop: Shop) -> None:
-    """When its time is over it is over, although the browser still has the cookie."""
+    """An expired session is over, although the browser still has the cookie."""
     page = jar.new_page()
     log_in(page, shop)
     expired = cookie_in(jar)["value"]
@@ -201,8 +167,8 @@ def test_a_session_expires(jar: BrowserContext, shop: Shop) -> None:
     assert cookie_in(jar)["value"] != expired
 
 
-def test_who_comes_back_in_time_stays(jar: BrowserContext, shop: Shop) -> None:
-    """The cookie in the jar is renewed with the session."""
+def test_a_visit_extends_the_session(jar: BrowserContext, shop: Shop) -> None:
+    """The cookie is extended together with the session."""
     page = jar.new_page()
     log_in(page, shop)
     before = cookie_in(jar)
@@ -218,7 +184,7 @@ def test_who_comes_back_in_time_stays(jar: BrowserContext, shop: Shop) -> None:
 
 
 def test_the_back_button_does_not_bring_an_account_back(jar: BrowserContext, shop: Shop) -> None:
-    """What was shown before the logout is not shown after it."""
+    """The back button does not show a private page after the logout."""
     page = jar.new_page()
     log_in(page, shop)
     log_out(page)
@@ -228,8 +194,8 @@ def test_the_back_button_does_not_bring_an_account_back(jar: BrowserContext, sho
     expect_logged_out(page)
 
 
-def test_another_site_cannot_post_in_somebodys_name(jar: BrowserContext, shop: Shop) -> None:
-    """SameSite: a form of another site comes without the cookie, and logs nobody out."""
+def test_another_site_cannot_submit_a_form(jar: BrowserContext, shop: Shop) -> None:
+    """A form of another site is sent without the cookie, so it logs no user out."""
     page = jar.new_page()
     log_in(page, shop)
     page.goto(shop.url("/", host="127.0.0.1"))
@@ -245,7 +211,7 @@ def test_another_site_cannot_post_in_somebodys_name(jar: BrowserContext, shop: S
 def test_another_host_of_the_domain_cannot_toss_a_cookie(
     jar: BrowserContext, tls_shop: Shop
 ) -> None:
-    """Tossing: the browser takes a cookie of the prefix ``__Host-`` from its own host only."""
+    """The browser accepts a ``__Host-`` cookie only from its own host."""
     page = jar.new_page()
     page.goto(tls_shop.url("/", host="evil.shop.example"))
     attributes = "Domain=shop.example; Path=/; Secure"
@@ -258,7 +224,7 @@ def test_another_host_of_the_domain_cannot_toss_a_cookie(
 
 
 def test_over_https_all_is_the_same(jar: BrowserContext, tls_shop: Shop) -> None:
-    """On a domain, a visit ends as it does on localhost."""
+    """The shop works in the same way on a domain, over HTTPS."""
     page = jar.new_page()
     page.goto(tls_shop.url("/login", host="shop.example"))
     page.get_by_placeholder("name").fill("ada")
@@ -274,7 +240,7 @@ def test_over_https_all_is_the_same(jar: BrowserContext, tls_shop: Shop) -> None
 
 
 def test_a_wrong_password_begins_no_session(jar: BrowserContext, shop: Shop) -> None:
-    """A failed login leaves neither a cookie nor a row."""
+    """A failed login creates neither a cookie nor a row."""
     rows = shop.count()
     page = jar.new_page()
     page.goto(shop.url("/login"))
@@ -282,6 +248,6 @@ def test_a_wrong_password_begins_no_session(jar: BrowserContext, shop: Shop) -> 
     page.get_by_placeholder("password").fill("guess")
     page.get_by_role("button", name="Log in").click()
 
-    expect(page.locator("body")).to_contain_text("That was not it.")
+    expect(page.locator("body")).to_contain_text("Wrong name or password.")
     assert jar.cookies() == []
     assert shop.count() == rows

@@ -21,7 +21,7 @@ from tests.reliability.verdict import Verdict, judge
 REQUIRE = "SESSIONSTORE_FAULTS_REQUIRE"
 """Scenarios for which a missing program is a failure, by name; or ``all``."""
 
-_LIMIT_S = 240
+_LIMIT_S = 300
 """After which a scenario is broken off."""
 
 

@@ -3,11 +3,11 @@
 An order has to respect time: what had returned before another was called comes first. An
 operation whose outcome is unknown may stand at any place after its call, or be left out. This is
 linearizability, as Wing and Gong search for it, with Lowe's memory of what was tried. It is decided
-for each group of ids by itself; ``change_id`` is what ties ids together.
+for each group of ids by itself.
 
-The store makes what can be repeated once more where the connection was lost. So a ``delete``,
-``update`` or ``update_ttl`` may have taken effect twice, both times between its call and its
-return, and something else in between. A group that has no other explanation is given this one.
+The store makes what can be repeated once more where the connection was lost. So a write
+other than ``create`` or ``change_id`` may have taken effect twice, both times between its call and
+its return, and something else in between. A group that has no other explanation is given this one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
-from tests.reliability.history import Operation, Outcome
+from tests.reliability.findings import Finding, describe
+from tests.reliability.groups import Groups
+from tests.reliability.history import READS, REJECTIONS, Operation, Outcome
 from tests.reliability.model import Sessions, after
 
 MAX_STEPS = 200_000
@@ -30,53 +32,18 @@ _SHOWN = 12
 """Operations of a group that a finding shows, before the one that cannot be explained."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A group of ids whose history no order explains."""
-
-    ids: tuple[str, ...]
-    what: str
-    operations: tuple[Operation, ...]
-    """The one that cannot be explained, at the end, and those before it."""
-
-    def __str__(self) -> str:
-        return "\n".join([f"{self.what}: {', '.join(self.ids)}", *map(_line, self.operations)])
-
-
 def check(operations: Iterable[Operation]) -> list[Finding]:
     """Return the groups that the contract doesn't explain; none if nothing was lost."""
     everything = list(operations)
     end = max((each.returned or each.invoked for each in everything), default=0)
-    return [
+    groups = Groups(everything)
+    unexplained = (
         finding
-        for group in _groups(everything)
+        for group in groups
         if (finding := _Search(group, end).finding(MAX_STEPS)) is not None
         and _Search(group, end, is_repeated=True).finding(_MAX_STEPS_REPEATED) is not None
-    ]
-
-
-def _groups(operations: Sequence[Operation]) -> list[list[Operation]]:
-    """Return the operations that say something about sessions, by ids that belong together."""
-    parents: dict[str, str] = {}
-
-    def root(session_id: str) -> str:
-        while (parent := parents.setdefault(session_id, session_id)) != session_id:
-            parents[session_id] = parents[parent]
-            session_id = parent
-        return session_id
-
-    telling = [each for each in operations if each.ids and _tells(each)]
-    for operation in telling:
-        for other in operation.ids[1:]:
-            parents[root(other)] = root(operation.ids[0])
-    groups: defaultdict[str, list[Operation]] = defaultdict(list)
-    for operation in telling:
-        groups[root(operation.ids[0])].append(operation)
-    return list(groups.values())
-
-
-def _tells(operation: Operation) -> bool:
-    return operation.outcome.is_answer or operation.may_have_changed
+    )
+    return [*unexplained, *groups.strange_handles()]
 
 
 class _Placed(NamedTuple):
@@ -89,7 +56,7 @@ def _may_repeat(operation: Operation | None) -> bool:
     return (
         operation is not None
         and operation.outcome is Outcome.DONE
-        and operation.name in {"update", "update_ttl", "delete"}
+        and operation.name not in {*READS, "create", "change_id"}
     )
 
 
@@ -148,8 +115,8 @@ class _Search:
     def _continuations(self, placed: int, sessions: Sessions) -> list[tuple[int, Sessions]]:
         """Return what can come next, the most promising at the end.
 
-        What changes nothing comes at once and alone: an order in which it comes later is as right
-        with it here.
+        What can change nothing comes at once and alone: an order in which it comes later is as
+        right with it here. What ends a session if there is one may still find one later.
         """
         changing: list[tuple[int, Sessions]] = []
         uncertain: list[tuple[int, Sessions]] = []
@@ -162,7 +129,7 @@ class _Search:
             if not operation.outcome.is_answer:
                 if left is not sessions:
                     uncertain.append(way)
-            elif left is sessions:
+            elif left is sessions and not operation.is_quiet:
                 return [way]
             else:
                 changing.append(way)
@@ -191,7 +158,7 @@ class _Search:
         return place in self._repeats and bool(placed >> self._repeats[place] & 1)
 
     def _moves_another(self, place: int, left: Sessions) -> bool:
-        """Whether this moved what nobody found at its new id."""
+        """Whether this rotation was not observed at its new id."""
         if place not in self._moved:
             return False
         moved = left.get(self._operations[place].ids[1])
@@ -205,7 +172,8 @@ class _Search:
         )
         earlier = [each for each in self._operations if each.invoked <= (culprit.returned or 0)]
         shown = [each for each in earlier if each is not culprit][-_SHOWN:]
-        return Finding(culprit.ids, doubt + _name(sessions, culprit), (*shown, culprit))
+        ids = culprit.ids or (str(culprit.subject),)
+        return Finding(ids, doubt + describe(sessions, culprit), (*shown, culprit))
 
 
 def _moved(operations: Sequence[Operation]) -> dict[int, str]:
@@ -217,10 +185,10 @@ def _moved(operations: Sequence[Operation]) -> dict[int, str]:
     writers: defaultdict[str, list[int]] = defaultdict(list)
     found: dict[str, str] = {}
     for place, operation in enumerate(operations):
-        if operation.name == "load":
+        if operation.name in READS:
             if operation.state is not None:
                 found[operation.ids[0]] = operation.state
-        elif operation.outcome not in {Outcome.UNKNOWN_ID, Outcome.DUPLICATE}:
+        elif operation.outcome not in REJECTIONS:
             for session_id in operation.ids:
                 writers[session_id].append(place)
     return {
@@ -231,33 +199,3 @@ def _moved(operations: Sequence[Operation]) -> dict[int, str]:
         and operations[places[0]].name == "change_id"
         and operations[places[0]].ids[1] == session_id
     }
-
-
-def _name(sessions: Sessions, operation: Operation) -> str:
-    """Say what went wrong, as far as the sessions tell that were there before ``operation``."""
-    is_live = operation.ids[0] in sessions
-    match operation.name, operation.outcome:
-        case ("create", Outcome.DONE):
-            return "two winners"
-        case ("create", _):
-            return "a live duplicate that nobody stored"
-        case ("load", _) if is_live and operation.state is not None:
-            return "a lost write"
-        case ("load", _) if not is_live:
-            return "a dead session came back"
-        case (_, Outcome.UNKNOWN_ID) | ("load", _):
-            return "a live session was lost"
-        case ("change_id", _) if is_live:
-            return "two winners"
-        case _:
-            return "a write to a dead session"
-
-
-def _line(operation: Operation) -> str:
-    until = "never" if operation.returned is None else f"{operation.returned / 1e9:.6f}"
-    given = "" if operation.state is None else f" {operation.state}"
-    ttl = "" if operation.ttl is None else f" ttl {operation.ttl / 1e9:.3f}"
-    return (
-        f"  {operation.invoked / 1e9:.6f}..{until} {operation.worker}: {operation.name}"
-        f" {' -> '.join(operation.ids)}{given}{ttl}: {operation.outcome.value}"
-    )

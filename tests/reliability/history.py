@@ -1,7 +1,7 @@
 """What was asked of a store and what it answered, written down so that a killed process loses none.
 
 Each process appends to a file of its own: a line when it calls, another when the call returns.
-What has only the first was under way when the process died, and nobody knows its outcome.
+An entry without a result was running when the process died; its outcome is unknown.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import enum
 import os
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -26,17 +26,27 @@ class Outcome(enum.Enum):
     """The id was live: nothing was changed."""
     UNKNOWN_ID = "unknown id"
     """The id was not live: nothing was changed."""
+    CONFLICT = "conflict"
+    """Another state was stored since the expected one: nothing was changed."""
     FAILED = "failed"
     """The database failed, and the error says that nothing was changed."""
     UNKNOWN = "unknown"
-    """The error says that nobody knows, or the process died."""
+    """The error says that the outcome is unknown, or the process died."""
     BROKEN = "broken"
     """Something was raised that the contract doesn't know."""
 
     @property
     def is_answer(self) -> bool:
         """Whether the store vouches for it: an acknowledged operation."""
-        return self in {Outcome.DONE, Outcome.DUPLICATE, Outcome.UNKNOWN_ID}
+        return self in {Outcome.DONE, Outcome.DUPLICATE, Outcome.UNKNOWN_ID, Outcome.CONFLICT}
+
+
+READS = {"load", "load_session", "sessions_of"}
+"""Operations that change nothing."""
+REVOCATIONS = {"revoke", "revoke_only", "revoke_others"}
+"""``revoke`` of all sessions, of one handle only, and of all but one handle."""
+REJECTIONS = {Outcome.DUPLICATE, Outcome.UNKNOWN_ID, Outcome.CONFLICT}
+"""Outcomes of writes that changed nothing for certain, and that say why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +66,35 @@ class Operation:
     """What was written, or read: states are known by a name, unique in a history."""
     ttl: int | None = None
     """Nanoseconds: what was given, or what ``load`` said remains."""
+    subject: str | None = None
+    """Whose sessions the operation is about, or whose session was loaded."""
+    handles: tuple[str, ...] = ()
+    """What was given to ``revoke`` or ``sign_out``, or returned."""
+    expected: str | None = None
+    """The state whose version was given: the write changes no other one."""
     error: str | None = None
     transient: bool | None = None
 
     @property
     def may_have_changed(self) -> bool:
-        """Whether it is a write of which nobody knows."""
-        return self.name != "load" and self.outcome in {Outcome.UNKNOWN, Outcome.BROKEN}
+        """Whether it is a write with an unknown outcome."""
+        return self.name not in READS and self.outcome in {Outcome.UNKNOWN, Outcome.BROKEN}
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it succeeds whether or not there is a session to end."""
+        return self.outcome is Outcome.DONE and self.name in {*REVOCATIONS, "sign_out"}
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Answer:
     """What a call came back with; the fields are those of ``Operation``."""
 
     outcome: Outcome
     state: str | None = None
     ttl: int | None = None
+    subject: str | None = None
+    handles: tuple[str, ...] = ()
     error: str | None = None
     transient: bool | None = None
 
@@ -82,45 +106,47 @@ class Recorder:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._calls = 0
 
-    def call(self, name: str, *ids: str, state: str | None = None, ttl: int | None = None) -> int:
-        """Write down that a call is about to be made, and return its number."""
+    def call(self, name: str, *ids: str, **given: object) -> int:
+        """Write down that a call is about to be made, and return its number.
+
+        Args:
+            name: The operation.
+            ids: The session, and its new id.
+            given: Other fields of the ``Operation``.
+        """
         self._calls += 1
-        self._write([self._calls, time.monotonic_ns(), name, ids, state, ttl])
+        self._write(self._calls, name, {"ids": ids, **given})
         return self._calls
 
     def answer(self, number: int, answer: Answer) -> None:
         """Write down how the call ended."""
-        outcome, *rest = answer
-        self._write([number, time.monotonic_ns(), outcome.value, *rest])
+        fields = asdict(answer)
+        self._write(number, fields.pop("outcome").value, fields)
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
 
-    def _write(self, line: list[Any]) -> None:
+    def _write(self, number: int, what: str, fields: Mapping[str, object]) -> None:
+        known = {name: value for name, value in fields.items() if value not in {None, ()}}
+        line = orjson.dumps([number, time.monotonic_ns(), what, known])
         # At once and in one piece, past every buffer of the process: it may be killed.
-        os.write(self._file, orjson.dumps(line) + b"\n")
+        os.write(self._file, line + b"\n")
 
 
 def read_history(path: Path) -> list[Operation]:
     """Return what one process did, in the order of its calls; its worker is the file's name."""
     operations: dict[int, Operation] = {}
-    for number, time_, what, *rest in _lines_of(path):
+    for number, time_, what, fields in _lines_of(path):
+        if "handles" in fields:
+            fields["handles"] = tuple(fields["handles"])
         if number not in operations:
-            ids, state, ttl = rest
-            operations[number] = Operation(path.stem, what, tuple(ids), time_, state=state, ttl=ttl)
-            continue
-        state, ttl, error, transient = rest
-        called = operations[number]
-        operations[number] = replace(
-            called,
-            returned=time_,
-            outcome=Outcome(what),
-            state=called.state if state is None else state,
-            ttl=called.ttl if ttl is None else ttl,
-            error=error,
-            transient=transient,
-        )
+            ids = tuple(fields.pop("ids", ()))
+            operations[number] = Operation(path.stem, what, ids, time_, **fields)
+        else:
+            outcome = Outcome(what)
+            answered = replace(operations[number], returned=time_, outcome=outcome, **fields)
+            operations[number] = answered
     return list(operations.values())
 
 

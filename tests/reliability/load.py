@@ -1,7 +1,7 @@
 """What one process does to the store: every operation, all the time, in several roles at once.
 
 Most sessions have one process that writes them and others that read them, also under ids that
-are no more. For some, all processes are rivals.
+are no more. For some ids, all processes compete. What users do who are signed in is in ``members``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from datetime import timedelta
 
 from tests.reliability.board import Board
 from tests.reliability.history import Outcome
+from tests.reliability.members import administer, visit
 from tests.reliability.recorded import RecordedStore
 
-KEEPERS, SHORT_KEEPERS, READERS, RIVALS, LATECOMERS = 6, 2, 3, 2, 1
+KEEPERS, SHORT_KEEPERS, MEMBERS, READERS, RIVALS, LATECOMERS = 6, 2, 4, 3, 2, 1
 """Tasks of each role in a process."""
-SLOTS = KEEPERS + SHORT_KEEPERS
+SLOTS = KEEPERS + SHORT_KEEPERS + MEMBERS
 """Sessions that a process keeps alive."""
 
 STATE_SIZE = 2_000
@@ -30,10 +31,11 @@ _PAUSE_S = 0.02
 """At the most, and at random, between two calls of a task."""
 _PAUSE_AFTER_FAILURE_S = 0.1
 _ROUND_NS = 300_000_000
-"""How long rivals meet at one id."""
+"""Seconds for which processes compete for one id."""
 _PATIENCE = 3
 """Unknown outcomes after which a session is given up: each doubles what may have been."""
 
+_CONTESTS = ("create", "create", "sign in", "take", "take and sign in", "swap", "delete", "load")
 _LIFE = ("load", "update", "update_ttl", "change_id")
 _LIFE_WEIGHTS = (4, 3, 3, 1)
 
@@ -52,17 +54,20 @@ class Load:
     """Bytes of the largest states."""
 
     def __post_init__(self) -> None:
-        self._chance = random.Random()
+        self.chance = random.Random()
         self._states = itertools.count(1)
 
     async def run(self) -> None:
-        """Call until ``stopping`` is set; what is under way then still returns."""
+        """Call until ``stopping`` is set; running calls still return."""
         first = self.worker * SLOTS
         async with asyncio.TaskGroup() as tasks:
             for slot in range(first, first + KEEPERS):
                 tasks.create_task(self._keep(slot))
-            for slot in range(first + KEEPERS, first + SLOTS):
+            for slot in range(first + KEEPERS, first + KEEPERS + SHORT_KEEPERS):
                 tasks.create_task(self._keep_short(slot))
+            for slot in range(first + KEEPERS + SHORT_KEEPERS, first + SLOTS):
+                tasks.create_task(visit(self, slot))
+            tasks.create_task(administer(self))
             for _ in range(READERS):
                 tasks.create_task(self._read())
             for _ in range(RIVALS):
@@ -74,47 +79,45 @@ class Load:
     async def _keep(self, slot: int) -> None:
         """Begin sessions, live in them under ids that change, and end them, one after another."""
         while not self.stopping.is_set():
-            session_id = self._next_id(slot)
-            created = await self.store.create(session_id, self._new_state(), self._long_ttl())
+            session_id = self.next_id(slot)
+            created = await self.store.create(session_id, self.new_state(), self.long_ttl())
             if created is not Outcome.DONE:
-                await self._pause(created)
+                await self.pause(created)
                 continue
             patience = _PATIENCE
-            for _ in range(self._chance.randint(5, 40)):
-                (name,) = self._chance.choices(_LIFE, _LIFE_WEIGHTS)
+            for _ in range(self.chance.randint(5, 40)):
+                (name,) = self.chance.choices(_LIFE, _LIFE_WEIGHTS)
                 if name == "load":
                     await self.store.load(session_id)
                     outcome = Outcome.DONE
                 elif name == "update":
-                    outcome = await self.store.update(
-                        session_id, self._new_state(), self._long_ttl()
-                    )
+                    outcome = await self.store.update(session_id, self.new_state(), self.long_ttl())
                 elif name == "update_ttl":
-                    outcome = await self.store.update_ttl(session_id, self._long_ttl())
+                    outcome = await self.store.update_ttl(session_id, self.long_ttl())
                 else:
-                    old_id, session_id = session_id, self._next_id(slot)
+                    old_id, session_id = session_id, self.next_id(slot)
                     outcome = await self.store.change_id(old_id, session_id)
-                    if not outcome.is_answer and await self.store.load(session_id) is None:
+                    if not await self.is_moved(session_id, outcome):
                         session_id = old_id
-                await self._pause(outcome)
+                await self.pause(outcome)
                 patience -= outcome is Outcome.UNKNOWN
                 if outcome is Outcome.UNKNOWN_ID or patience == 0 or self.stopping.is_set():
                     break
-            if self._chance.random() < 1 / 2:
+            if self.chance.random() < 1 / 2:
                 outcome = await self.store.delete(session_id)
             else:
                 outcome = await self.store.update_ttl(session_id, timedelta(0))
-            await self._pause(outcome)
+            await self.pause(outcome)
 
     async def _keep_short(self, slot: int) -> None:
         """Keep sessions alive that would expire at once if an extension was lost, and be purged."""
         while not self.stopping.is_set():
-            session_id = self._next_id(slot)
-            outcome = await self.store.create(session_id, self._new_state(), _SHORT_TTL)
+            session_id = self.next_id(slot)
+            outcome = await self.store.create(session_id, self.new_state(), _SHORT_TTL)
             patience = _PATIENCE
-            for _ in range(self._chance.randint(4, 12)):
-                await self._pause(outcome)
-                await asyncio.sleep(self._chance.uniform(0.1, 0.6))
+            for _ in range(self.chance.randint(4, 12)):
+                await self.pause(outcome)
+                await asyncio.sleep(self.chance.uniform(0.1, 0.6))
                 outcome = await self.store.update_ttl(session_id, _SHORT_TTL)
                 patience -= outcome is Outcome.UNKNOWN
                 if outcome is Outcome.UNKNOWN_ID or patience == 0 or self.stopping.is_set():
@@ -123,71 +126,104 @@ class Load:
     async def _read(self) -> None:
         """Read sessions of all processes, at their present id and at earlier ones."""
         while not self.stopping.is_set():
-            slots = self._chance.choices(range(self.board.slots), k=self._chance.choice([1, 1, 8]))
-            await asyncio.gather(*(self.store.load(self._some_id(slot)) for slot in slots))
-            await self._pause()
+            slots = self.chance.choices(range(self.board.slots), k=self.chance.choice([1, 1, 8]))
+            load = self.chance.choice([self.store.load, self.store.load_session])
+            await asyncio.gather(*(load(self._some_id(slot)) for slot in slots))
+            await self.pause()
 
     async def _compete(self) -> None:
-        """Want the same as everybody else: create, rotate and delete at one id."""
-        me = f"{self.name}-{self._chance.getrandbits(32):x}"
+        """Compete with all other tasks: create, sign in, rotate and delete one id."""
+        me = f"{self.name}-{self.chance.getrandbits(32):x}"
         while not self.stopping.is_set():
             meeting = f"meeting/{time.monotonic_ns() // _ROUND_NS}"
-            what = self._chance.choice(["create", "create", "take", "swap", "delete", "load"])
+            mine = f"{meeting}/{me}"
+            what = self.chance.choice(_CONTESTS)
             outcome = Outcome.DONE
             if what == "create":
-                outcome = await self.store.create(meeting, self._new_state(), self._long_ttl())
+                outcome = await self.store.create(meeting, self.new_state(), self.long_ttl())
+            elif what == "sign in":
+                outcome = await self._sign_in(self.chance.choice([None, mine]), meeting)
             elif what == "take":
-                outcome = await self.store.change_id(meeting, f"{meeting}/{me}")
+                outcome = await self.store.change_id(meeting, mine)
+            elif what == "take and sign in":
+                outcome = await self._sign_in(meeting, mine)
             elif what == "swap":
-                outcome = await self.store.change_id(f"{meeting}/{me}", meeting)
+                outcome = await self.store.change_id(mine, meeting)
             elif what == "delete":
                 outcome = await self.store.delete(meeting)
             else:
                 await self.store.load(meeting)
-            await self._pause(outcome)
+            await self.pause(outcome)
+
+    async def _sign_in(self, old_id: str | None, new_id: str) -> Outcome:
+        """Sign in a user who does it only once."""
+        state = self.new_state()
+        return await self.store.sign_in(
+            old_id, new_id, state, self.long_ttl(), subject=f"user of {state}"
+        )
 
     async def _come_late(self) -> None:
         """Write to sessions that are no more, as requests do that were slow."""
         while not self.stopping.is_set():
-            slot = self._chance.randrange(self.board.slots)
-            generation = self.board.generation(slot) - self._chance.randint(1, 3)
+            slot = self.chance.randrange(self.board.slots)
+            generation = self.board.generation(slot) - self.chance.randint(1, 3)
             outcome = Outcome.DONE
-            if generation > 0:
+            what = self.chance.choice(["update", "update_ttl", "update_if"])
+            if what == "update_if":
+                outcome = await self._change_loaded(self._some_id(slot))
+            elif generation > 0:
                 session_id = _id_of(slot, generation)
-                if self._chance.random() < 1 / 2:
-                    outcome = await self.store.update(
-                        session_id, self._new_state(), self._long_ttl()
-                    )
+                if what == "update":
+                    outcome = await self.store.update(session_id, self.new_state(), self.long_ttl())
                 else:
-                    outcome = await self.store.update_ttl(session_id, self._long_ttl())
-            await self._pause(outcome)
+                    outcome = await self.store.update_ttl(session_id, self.long_ttl())
+            await self.pause(outcome)
+
+    async def _change_loaded(self, session_id: str) -> Outcome:
+        """Write what was loaded a while before, unless the session has changed meanwhile."""
+        loaded = await self.store.load_session(session_id)
+        if loaded is None:
+            return Outcome.DONE
+        await asyncio.sleep(self.chance.uniform(0, 0.1))
+        state, ttl = self.new_state(), self.long_ttl()
+        return await self.store.update_if(session_id, state, ttl, loaded.state)
 
     async def _purge(self) -> None:
         while not self.stopping.is_set():
-            outcome = await self.store.delete_expired(self._chance.choice([None, 1, 20]))
-            await self._pause(outcome)
-            await asyncio.sleep(self._chance.uniform(0, 0.2))
+            outcome = await self.store.delete_expired(self.chance.choice([None, 1, 20]))
+            await self.pause(outcome)
+            await asyncio.sleep(self.chance.uniform(0, 0.2))
 
-    async def _pause(self, outcome: Outcome = Outcome.DONE) -> None:
+    async def is_moved(self, new_id: str, outcome: Outcome) -> bool:
+        """Return whether a session has ``new_id``, after a rotation with this outcome."""
+        if outcome.is_answer:
+            return outcome is Outcome.DONE
+        return await self.store.load(new_id) is not None
+
+    async def pause(self, outcome: Outcome = Outcome.DONE) -> None:
+        """Wait for a moment, longer after a failure."""
         longest = _PAUSE_S if outcome.is_answer else _PAUSE_AFTER_FAILURE_S
-        await asyncio.sleep(self._chance.uniform(0, longest))
+        await asyncio.sleep(self.chance.uniform(0, longest))
 
-    def _next_id(self, slot: int) -> str:
+    def next_id(self, slot: int) -> str:
+        """Announce a new id of a slot, and return it."""
         generation = self.board.generation(slot) + 1
         self.board.set_generation(slot, generation)
         return _id_of(slot, generation)
 
     def _some_id(self, slot: int) -> str:
-        generation = self.board.generation(slot) - self._chance.choice([0, 0, 0, 1, 2, 5])
+        generation = self.board.generation(slot) - self.chance.choice([0, 0, 0, 1, 2, 5])
         return _id_of(slot, max(1, generation))
 
-    def _new_state(self) -> str:
-        size = self._chance.randint(0, self.state_size)
+    def new_state(self) -> str:
+        """Return the name of a state that nothing else has."""
+        size = self.chance.randint(0, self.state_size)
         return f"{self.name}-{next(self._states)}-{size}"
 
-    def _long_ttl(self) -> timedelta:
+    def long_ttl(self) -> timedelta:
+        """Return some hours."""
         # So far apart that the remaining life tells which write came last.
-        return timedelta(minutes=self._chance.randint(60, 6_000))
+        return timedelta(minutes=self.chance.randint(60, 6_000))
 
 
 def _id_of(slot: int, generation: int) -> str:

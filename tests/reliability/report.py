@@ -55,14 +55,15 @@ def table(results: Sequence[Result]) -> str:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """Return the figures as a table of Markdown."""
-    rows = [
-        _HEADINGS,
-        ["---"] * _TEXTS + ["--:"] * (len(_HEADINGS) - _TEXTS),
-        *(_cells(each.title, each.verdict) for each in results if each.verdict),
-    ]
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([*lines, *("\n" + _not_run(each) for each in _missing(results)), ""])
+    """Return the figures as a table of Markdown, and the faults as another one."""
+    rows = [_cells(each.title, each.verdict) for each in results if each.verdict]
+    figures = _markdown_table(
+        [row[:1] + row[_TEXTS:] for row in (_HEADINGS, *rows)],
+        ["---"] + ["--:"] * (len(_HEADINGS) - _TEXTS),
+    )
+    faults = _markdown_table([row[:_TEXTS] for row in (_HEADINGS, *rows)], ["---"] * _TEXTS)
+    missing = ["\n" + _not_run(each) for each in _missing(results)]
+    return "\n".join([figures, "\nThe faults:\n", faults, *missing, ""])
 
 
 def updated(page: str, results: Sequence[Result]) -> str:
@@ -82,7 +83,12 @@ def as_json(results: Sequence[Result]) -> bytes:
     return orjson.dumps(everything, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _cells(title: str, verdict: Verdict) -> Sequence[str]:
+def _markdown_table(rows: Sequence[Sequence[str]], alignments: Sequence[str]) -> str:
+    heading, *body = rows
+    return "\n".join("| " + " | ".join(row) + " |" for row in (heading, alignments, *body))
+
+
+def _cells(title: str, verdict: Verdict) -> tuple[str, ...]:
     faults = ", ".join(
         what if count == 1 else f"{count} x {what}"
         for what, count in Counter(verdict.faults).items()

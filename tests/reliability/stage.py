@@ -30,7 +30,7 @@ class Fault:
     what: str
     began: int
     healed: int
-    """When the database could be had again."""
+    """When the database was reachable again."""
     recovered: int
     """When every process had written again."""
 
@@ -46,7 +46,7 @@ class Stage:
     faults: list[Fault] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
-    """What went wrong beside the history: processes that died, rows that are nobody's."""
+    """Complaints beside the history: processes that died, rows without a known id."""
 
     def stop_at_end(self, stop: Callable[[], None]) -> None:
         """Have a server stopped when the scenario is over."""
@@ -56,7 +56,7 @@ class Stage:
     async def load(
         self, admin: URL, targets: Sequence[Target], *, state_size: int = STATE_SIZE
     ) -> AsyncIterator[Workers]:
-        """Have each target's process call its store, and in the end ask what is left.
+        """Have each target's process call its store, and load the remaining sessions at the end.
 
         Args:
             admin: A URL of the same database, past everything that fails.
@@ -93,13 +93,15 @@ class Stage:
         await asyncio.sleep(_CALM_S)
 
     async def _audit(self, admin: URL) -> None:
-        """Load every session there ever was, and compare the rows with what was found."""
+        """Load every session there ever was, list those of every user, and count the rows."""
         ids = {session_id for operation in self.operations for session_id in operation.ids}
+        subjects = {each.subject for each in self.operations if each.subject is not None}
         recorder = Recorder(path := self.folder / "audit.history")
         async with SQLSessionStore(admin) as store:
             recorded = RecordedStore(store, recorder)
-            found = await asyncio.gather(*(recorded.load(session_id) for session_id in ids))
-            live = sum(state is not None for state in found)
+            found = await asyncio.gather(*map(recorded.load_session, ids))
+            live = sum(loaded is not None for loaded in found)
+            await asyncio.gather(*map(recorded.sessions_of, subjects))
             await recorded.delete_expired()
             async with store.engine.connect() as connection:
                 count = text("SELECT count(*) FROM sessionstore_sessions")

@@ -4,30 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.reliability.calls import HOUR, S, call
 from tests.reliability.checker import check
 from tests.reliability.history import Operation, Outcome
 from tests.reliability.simulation import FAULTS, simulated
-
-S = 1_000_000_000
-HOUR = 3_600 * S
-
-
-def call(  # noqa: PLR0913  # a history reads best in lines
-    since: float,
-    until: float | None,
-    name: str,
-    *ids: str,
-    state: str | None = None,
-    outcome: Outcome = Outcome.DONE,
-    ttl: int | None = None,
-) -> Operation:
-    """Return an operation, with times in seconds; without a ttl, one that ends an hour after 0."""
-    lives = name in {"create", "update", "update_ttl"} or (name == "load" and state is not None)
-    if ttl is None and lives:
-        ttl = HOUR - int(since * S)
-    returned = None if until is None else int(until * S)
-    return Operation("worker", name, ids, int(since * S), returned, outcome, state=state, ttl=ttl)
-
 
 UNKNOWN, UNKNOWN_ID, DUPLICATE = Outcome.UNKNOWN, Outcome.UNKNOWN_ID, Outcome.DUPLICATE
 FAILED = Outcome.FAILED
@@ -285,8 +265,8 @@ WRONG = {
             call(5, 6, "load", "b"),
         ],
     ),
-    "all creates were refused": (
-        "a live duplicate that nobody stored",
+    "all creates were rejected": (
+        "a live duplicate that was never stored",
         [
             call(0, 9, "create", "a", state="1", outcome=DUPLICATE),
             call(1, 8, "create", "a", state="2", outcome=DUPLICATE),
@@ -300,7 +280,7 @@ WRONG = {
             call(4, 5, "load", "a", state="2"),
         ],
     ),
-    "a state that nobody wrote": (
+    "a state that was never written": (
         "a lost write",
         [call(0, 1, "create", "a", state="1"), call(2, 3, "load", "a", state="9")],
     ),
@@ -339,7 +319,7 @@ def test_a_wrong_history_is_found(what: str, operations: list[Operation]) -> Non
 
 
 def test_a_finding_shows_the_operations_up_to_the_one_that_is_wrong() -> None:
-    """Whoever reads it sees what was stored, and what came back."""
+    """The report shows what was stored and what was returned."""
     _, operations = WRONG["a lost write: the old state is read"]
 
     (finding,) = check([*operations, call(8, 9, "load", "a", state="1")])

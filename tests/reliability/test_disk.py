@@ -19,7 +19,7 @@ def stage(tmp_path: Path) -> Stage:
     return stage
 
 
-def refused(moment: int, error: str = "(1114, 'The table is full')") -> Operation:
+def rejected(moment: int, error: str = "(1114, 'The table is full')") -> Operation:
     """Return a write that failed."""
     return Operation(
         "one", "update", ("a",), moment, moment + 1, Outcome.FAILED, error=error, transient=True
@@ -31,15 +31,15 @@ def load(moment: int, outcome: Outcome = Outcome.DONE) -> Operation:
     return Operation("one", "load", ("a",), moment, moment + 1, outcome)
 
 
-def test_a_full_disk_refuses_writes_and_answers_loads(stage: Stage) -> None:
+def test_a_full_disk_rejects_writes_and_answers_loads(stage: Stage) -> None:
     """Then there is nothing to complain about."""
-    stage.operations = [refused(11), load(12)]
+    stage.operations = [rejected(11), load(12)]
 
     assert unnoticed(stage, "1114") == []
 
 
-@pytest.mark.parametrize("operation", [refused(9), refused(20), refused(11, "(1205, 'lock')")])
-def test_a_disk_that_nobody_found_full_proves_nothing(stage: Stage, operation: Operation) -> None:
+@pytest.mark.parametrize("operation", [rejected(9), rejected(20), rejected(11, "(1205, 'lock')")])
+def test_a_disk_that_was_never_full_proves_nothing(stage: Stage, operation: Operation) -> None:
     """What failed before, after or for another reason doesn't count."""
     stage.operations = [operation, load(12)]
 
@@ -50,7 +50,7 @@ def test_a_disk_that_nobody_found_full_proves_nothing(stage: Stage, operation: O
 
 @pytest.mark.parametrize("operation", [load(10), load(12, Outcome.FAILED), load(21)])
 def test_loads_have_to_work_all_the_same(stage: Stage, operation: Operation) -> None:
-    """After the first write was refused, and before there is room again."""
-    stage.operations = [refused(11), operation]
+    """After the first write was rejected, and before there is space again."""
+    stage.operations = [rejected(11), operation]
 
     assert unnoticed(stage, "1114") == ["no load worked while the disk was full (full)"]

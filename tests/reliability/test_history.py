@@ -1,4 +1,4 @@
-"""What is written down, and what is left of it when the writer was killed."""
+"""The recorded history, also if its writer was killed."""
 
 from __future__ import annotations
 
@@ -30,6 +30,22 @@ def test_a_call_and_its_answer_are_one_operation(path: Path) -> None:
     assert (loaded.outcome, loaded.state, loaded.ttl) == (Outcome.DONE, "1", 4)
     assert created.returned is not None
     assert created.invoked <= created.returned <= loaded.invoked
+
+
+def test_users_handles_and_versions_are_kept(path: Path) -> None:
+    """As they were given, or returned."""
+    recorder = Recorder(path)
+    number = recorder.call("sign_in", "a", subject="ada", state="2", expected="1")
+    recorder.answer(number, Answer(Outcome.DONE, handles=("h1",)))
+    number = recorder.call("revoke_only", subject="ada", handles=("h1",))
+    recorder.answer(number, Answer(Outcome.DONE))
+    recorder.close()
+
+    signed_in, revoked = read(path)
+
+    assert (signed_in.subject, signed_in.handles) == ("ada", ("h1",))
+    assert (signed_in.state, signed_in.expected) == ("2", "1")
+    assert (revoked.ids, revoked.subject, revoked.handles) == ((), "ada", ("h1",))
 
 
 def test_what_failed_says_why(path: Path) -> None:
@@ -84,7 +100,7 @@ def test_half_a_line_at_the_end_was_never_written(path: Path) -> None:
 
 
 def test_several_histories_are_one(tmp_path: Path) -> None:
-    """In the order of the calls, whoever made them."""
+    """The order is that of the calls of all processes."""
     recorders = [Recorder(tmp_path / f"{name}.history") for name in ("one", "two")]
     for name, recorder in zip(
         ("create", "load", "delete"), [*recorders, recorders[0]], strict=True
@@ -110,9 +126,11 @@ def test_several_histories_are_one(tmp_path: Path) -> None:
         ("update", Outcome.FAILED, False),
         ("update", Outcome.DONE, False),
         ("load", Outcome.UNKNOWN, False),
+        ("sessions_of", Outcome.UNKNOWN, False),
+        ("revoke_only", Outcome.UNKNOWN, True),
     ],
 )
-def test_some_may_have_changed_what_nobody_knows(
+def test_writes_with_unknown_outcomes_may_have_taken_effect(
     name: str, outcome: Outcome, may_have_changed: bool
 ) -> None:
     """Writes that neither took effect for certain nor certainly did not."""

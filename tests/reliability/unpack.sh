@@ -5,14 +5,15 @@
 #   tests/reliability/unpack.sh sid mysql-server-core pgbouncer
 #
 # FOLDER=..   where to; the default is one that `make faults` looks into
-# MIRROR=..   of Debian
+# MIRROR=..   of Debian; the default is the one that this machine uses
 set -euo pipefail
 
 (($# >= 2)) || { sed -n '2,8s/^# \?//p' "$0" >&2; exit 2; }
 suite=$1
 shift
 folder=${FOLDER:-${XDG_CACHE_HOME:-$HOME/.cache}/sessionstore-faults}
-mirror=${MIRROR:-http://deb.debian.org/debian}
+mirror=${MIRROR:-$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | grep -v snapshot | head -n 1 || true)}
+[[ -n $mirror ]] || { echo "no mirror of Debian in apt's sources: set MIRROR" >&2; exit 2; }
 apt=$(mktemp -d)
 trap 'rm -rf -- "$apt"' EXIT
 mkdir -p "$apt"/{lists/partial,archives/partial,none} "$folder/root"

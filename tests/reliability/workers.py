@@ -80,7 +80,7 @@ class Workers:
             await asyncio.sleep(_POLL_S)
 
     async def stop(self, *, within_s: float) -> None:
-        """Let calls under way return, and wait until the processes have ended.
+        """Let running calls return, and wait until the processes have ended.
 
         Raises:
             WorkerError: One ended badly, or did not end in time and was killed.

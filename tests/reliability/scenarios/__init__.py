@@ -16,8 +16,15 @@ from tests.reliability.scenarios.disk import (
     fill_tables,
 )
 from tests.reliability.scenarios.galera import kill_nodes
+from tests.reliability.scenarios.group import kill_members
+from tests.reliability.scenarios.idle import end_idle_connections
 from tests.reliability.scenarios.kill import kill, kill_careless, kill_process
 from tests.reliability.scenarios.locks import hold_locks
+from tests.reliability.scenarios.managed import (
+    through_pgcat,
+    through_rds_proxy,
+    through_supavisor,
+)
 from tests.reliability.scenarios.network import break_network
 from tests.reliability.scenarios.pooler import through_old_pgbouncer, through_pgbouncer
 from tests.reliability.scenarios.processes import kill_processes_on_sqlite
@@ -64,8 +71,9 @@ SCENARIOS = (
     *_on_each_server("kill", "killed and restarted", kill),
     Scenario("kill-process", "PostgreSQL: one process killed", _on(PostgreSQL, kill_process)),
     *_on_each_server("connections", "every connection ended", end_connections),
+    *_on_each_server("idle", "idle connections ended", end_idle_connections),
     *_on_each_server("network", "network cut, slow and silent", break_network),
-    *_on_each_server("locks", "locks held by someone else", hold_locks),
+    *_on_each_server("locks", "locks held by another client", hold_locks),
     Scenario("disk-postgresql", "PostgreSQL: tables' disk full", _on(PostgreSQL, fill_tables)),
     Scenario("disk-log-postgresql", "PostgreSQL: log's disk full", _on(PostgreSQL, fill_log)),
     Scenario("disk-mysql", "MySQL: disk full", _on(MySQL, fill_mysql)),
@@ -78,10 +86,22 @@ SCENARIOS = (
     Scenario("pgbouncer", "PostgreSQL behind PgBouncer", _on(PostgreSQL, through_pgbouncer)),
     Scenario(
         "pgbouncer-old",
-        "PostgreSQL behind PgBouncer before 1.21",
+        "PostgreSQL behind PgBouncer < 1.21",
         _on(PostgreSQL, through_old_pgbouncer),
     ),
-    Scenario("galera", "MariaDB Galera, three nodes behind HAProxy", kill_nodes),
+    Scenario("pgcat", "PostgreSQL behind pgcat (simulated)", _on(PostgreSQL, through_pgcat)),
+    Scenario(
+        "supavisor",
+        "PostgreSQL behind Supavisor (simulated)",
+        _on(PostgreSQL, through_supavisor),
+    ),
+    Scenario(
+        "rds-proxy",
+        "PostgreSQL behind RDS Proxy (simulated)",
+        _on(PostgreSQL, through_rds_proxy),
+    ),
+    Scenario("galera", "MariaDB Galera behind HAProxy", kill_nodes),
+    Scenario("group", "MySQL Group Replication, several primaries", kill_members),
     Scenario("sqlite", "SQLite: written by eight processes", kill_processes_on_sqlite),
     Scenario(
         "control",

@@ -42,6 +42,6 @@ async def kill_nodes(stage: Stage) -> None:
         if await third.conflicts() == 0:
             stage.complaints.append("no write of one node collided with one of another")
     for node in cluster.nodes:
-        # GET_LOCK is the node's own, or refused: neither is a reason not to purge.
+        # GET_LOCK works on one node only, or is rejected; the purge runs in both cases.
         async with SQLSessionStore(node.url) as store:
             await store.delete_expired_exclusively(1)

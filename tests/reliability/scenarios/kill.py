@@ -12,7 +12,7 @@ from tests.reliability.workers import Workers
 
 _TIMES = 3
 _AWAY_S = 0.5
-"""How long a killed server is away, before it starts and recovers."""
+"""Seconds between the kill of a server and its restart."""
 
 
 async def kill(stage: Stage, server: Server) -> None:

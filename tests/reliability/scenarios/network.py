@@ -26,7 +26,7 @@ async def break_network(stage: Stage, server: Server) -> None:
                 proxy.cut()
                 await asyncio.sleep(_CUT_S)
                 proxy.is_cut = False
-            async with stage.fault(f"{_ANSWERS_LOST} answers lost", workers):
+            async with stage.fault(f"{_ANSWERS_LOST} responses lost", workers):
                 proxy.lose_answers = _ANSWERS_LOST
                 while proxy.lose_answers > 0:  # noqa: ASYNC110  # the proxy counts them down
                     await asyncio.sleep(0.01)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from sessionstore_sql import migrate
 from tests.reliability.scenarios.loads import targets
 from tests.reliability.servers.pgbouncer import PgBouncer, not_preparing, preparing
 from tests.reliability.servers.postgresql import PostgreSQL
-from tests.reliability.servers.process import execute
+from tests.reliability.servers.process import ask, execute
 from tests.reliability.servers.programs import Program
 from tests.reliability.stage import Stage
 from tests.reliability.workers import Target
@@ -16,6 +17,8 @@ from tests.reliability.workers import Target
 _TIMES = 2
 _AWAY_S = 0.5
 _ENDINGS, _PAUSE_S = 8, 0.25
+_UPGRADES = 5
+_LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
 
 
 async def through_pgbouncer(stage: Stage, server: PostgreSQL) -> None:
@@ -63,7 +66,12 @@ async def _play(
                 server.kill()
                 await asyncio.sleep(_AWAY_S)
                 await server.start()
-        async with stage.fault(f"server's connections ended {_ENDINGS} times", workers):
+        async with stage.fault(f"connections ended {_ENDINGS} times", workers):
             for _ in range(_ENDINGS):
                 await server.end_connections()
                 await asyncio.sleep(_PAUSE_S)
+        async with stage.fault("upgraded", workers):
+            for _ in range(_UPGRADES):
+                await migrate.upgrade(drivers[0].url)
+        if await ask(server.url, _LOCKS) > 0:
+            stage.complaints.append("an upgrade has left its lock in the pool")

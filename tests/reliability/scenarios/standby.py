@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import URL
 
-from sessionstore_sql.engines import normalise_url
+from sessionstore_sql.sql.urls import normalise_url
 from tests.reliability.scenarios.loads import targets
 from tests.reliability.servers.postgresql import PostgreSQL
 from tests.reliability.stage import Stage
@@ -36,12 +36,12 @@ async def fail_over(stage: Stage) -> None:
 
 
 async def switch_over(stage: Stage) -> None:
-    """Have the primary refuse writes, and the two change places; then back."""
+    """Make the primary read-only and exchange the roles of the two; then exchange back."""
     primary, standby = _pair(stage)
     async with _load(stage, primary, standby) as workers:
         for _ in range(_TIMES):
             async with stage.fault(f"read-only for {_READ_ONLY_S} s, then switched", workers):
-                await primary.refuse_writes()
+                await primary.reject_writes()
                 await asyncio.sleep(_READ_ONLY_S)
                 primary.stop()
                 await standby.promote()
@@ -84,7 +84,7 @@ async def _load(stage: Stage, primary: PostgreSQL, standby: PostgreSQL) -> Async
     primary.stop()
     await primary.start()
     await primary.until_followed()
-    # The standby first: whoever takes the first one that answers never writes.
+    # The standby first: a client that uses the first host that answers could never write.
     url = at_both(standby, primary)
     async with stage.load(url, targets(url, *primary.drivers)) as workers:
         yield workers

@@ -18,7 +18,7 @@ _TOP_UP_S = 0.05
 
 
 class Disk:
-    """A file system in memory, of a fixed size: the kernel refuses what is more."""
+    """An in-memory file system of a fixed size."""
 
     def __init__(self, folder: Path, megabytes: int) -> None:
         """Have it mounted at ``folder``.
@@ -30,7 +30,7 @@ class Disk:
         if os.geteuid() != 0:
             raise MissingError("a disk that can be full takes a mount, and so root")
         self.folder = folder
-        self._filler = folder / "somebody-elses"
+        self._filler = folder / "other-file"
         folder.mkdir(parents=True)
         options = f"size={megabytes}m,mode=1777"
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]

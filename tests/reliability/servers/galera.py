@@ -61,7 +61,7 @@ class Node(MariaDB):
 
     async def be_the_cluster(self) -> None:
         """Take statements again although most others are gone, and wait until it does."""
-        # Past SQLAlchemy, which begins with what a node without quorum refuses.
+        # Without SQLAlchemy, whose first statement a node without quorum rejects.
         connection = await aiomysql.connect(
             host="127.0.0.1",
             port=self.port,

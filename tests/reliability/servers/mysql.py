@@ -109,7 +109,7 @@ class MySQLFamilyServer(ABC):
         self.process.stop()
 
     def _run_as(self) -> str:
-        # As root they run for whoever asks for it, and for nobody who doesn't.
+        # As root, the servers run only as the user that is named.
         name = getpass.getuser()
         return f"--user={self.user or name if os.geteuid() == 0 else name}"
 
@@ -144,7 +144,7 @@ class MySQL(MySQLFamilyServer):
         return [*self._server(), "--initialize-insecure"]
 
     def _server(self) -> Sequence[str]:
-        program = _mysqld()
+        program = mysqld()
         root = program.root / "usr"
         return [
             *program.command,
@@ -161,7 +161,12 @@ class MySQL(MySQLFamilyServer):
         ]
 
 
-def _mysqld() -> Program:
+def mysqld() -> Program:
+    """Return MySQL's server.
+
+    Raises:
+        MissingError: There is none, or only MariaDB's.
+    """
     package = "mysql-server-core"
     program = find_unpacked("usr/sbin/mysqld") or find("mysqld", package)
     version = subprocess.run([*program.command, "--version"], capture_output=True, check=True)

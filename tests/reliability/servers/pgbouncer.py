@@ -7,10 +7,10 @@ import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import URL
 
-from tests.reliability.servers.postgresql import PostgreSQL
 from tests.reliability.servers.process import ServerProcess, free_port, ini
 from tests.reliability.servers.programs import MissingError, Program, find, find_unpacked
 
@@ -26,10 +26,18 @@ SETTINGS = {
 }
 
 
+class Behind(Protocol):
+    """A server, or a database on one."""
+
+    @property
+    def url(self) -> URL:
+        """Of the database."""
+
+
 class PgBouncer:
     """In transaction mode, with fewer connections to the server than clients have to it."""
 
-    def __init__(self, folder: Path, behind: PostgreSQL, settings: Mapping[str, object]) -> None:
+    def __init__(self, folder: Path, behind: Behind, settings: Mapping[str, object]) -> None:
         """Use ``folder``, and pass on what is said to ``behind``."""
         self.process = ServerProcess(folder)
         self.port = free_port()
@@ -51,7 +59,7 @@ class PgBouncer:
             "listen_port": self.port,
             "unix_socket_dir": "",
             "auth_type": "any",
-            # Not before it runs: what was unpacked may be in a folder of ours alone.
+            # Only when it runs, because an unpacked version may be in a private folder.
             **({"user": "postgres"} if os.geteuid() == 0 else {}),
             **SETTINGS,
             **self._settings,

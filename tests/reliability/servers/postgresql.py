@@ -96,7 +96,7 @@ class PostgreSQL:
         )
         await self.process.until_answering(self.url, followed)
 
-    async def refuse_writes(self) -> None:
+    async def reject_writes(self) -> None:
         """Answer what writes with 25006, on connections that are there, too."""
         await execute(
             self.url,
@@ -105,7 +105,7 @@ class PostgreSQL:
         )
 
     async def accept_writes(self) -> None:
-        """End ``refuse_writes``; a standby can be told so before it is promoted."""
+        """End ``reject_writes``; a standby can be told so before it is promoted."""
         await execute(
             self.url,
             "ALTER SYSTEM RESET default_transaction_read_only",
@@ -136,10 +136,10 @@ class PostgreSQL:
         send_signal(descendants(self.process.pid)[-1], signal.SIGKILL)
 
     async def end_connections(self) -> None:
-        """End every connection but this one."""
+        """End every connection but this one, and wait for that, at most 5 s for each."""
         await execute(
             self.url,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
         )
 

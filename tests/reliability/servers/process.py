@@ -30,7 +30,7 @@ class ServerError(Exception):
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
@@ -44,7 +44,7 @@ class ServerProcess:
 
         Args:
             folder: For data and logs; made if there is none.
-            user: Whom they run as, where we are root and they refuse that.
+            user: The user of the programs, if they do not run as root.
         """
         self.folder = folder
         self._user = user if os.geteuid() == 0 else None
@@ -62,6 +62,14 @@ class ServerProcess:
         file.touch()
         if self._user is not None:
             shutil.chown(file, self._user)
+
+    def own_file(self, file: Path) -> Path:
+        """Return a copy of ``file`` that belongs to the server's user."""
+        copy = self.folder / file.name
+        shutil.copy(file, copy)
+        if self._user is not None:
+            shutil.chown(copy, self._user)
+        return copy
 
     def run(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Run a program that ends by itself.
@@ -203,7 +211,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process, and not just what is left of one."""
+    """Whether the process exists and is not a zombie."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

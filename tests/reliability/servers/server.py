@@ -16,7 +16,7 @@ class Server(Protocol):
     process: ServerProcess
     port: int
     lock_table: str
-    """A statement that keeps everybody else from the sessions until the connection is closed."""
+    """A statement that locks the sessions for all others until the connection is closed."""
 
     @property
     def drivers(self) -> Sequence[str]:
