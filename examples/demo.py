@@ -1,6 +1,6 @@
-"""The life of a few sessions on SQLite, printed step by step; run it with ``make demo``.
+"""Shows each operation on SQLite, step by step. Run it with ``make demo``.
 
-A session's id is a credential: nothing here prints one.
+A session id is a credential, so this program never prints one.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ HOUR = timedelta(hours=1)
 
 
 async def main() -> None:
-    """Make a database, tell the story, and leave nothing behind."""
+    """Create a temporary database and run all steps on it."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'sessions.db'}"
 
-        heading("The table is made by Alembic")
+        heading("Alembic creates the table")
         await migrate.upgrade(url)
         say("migrate.upgrade(url)", f"at revision {await migrate.current(url)}")
 
@@ -41,12 +41,12 @@ async def main() -> None:
 
 
 async def visit_and_log_in(store: SessionStorageBackend) -> SessionId:
-    """A visitor fills a cart and logs in."""
-    heading("A visitor comes, and fills a cart")
+    """Create a session, change it, and rotate its id at the login."""
+    heading("A visitor fills a cart")
     visitor = SessionId.generate()
     say("SessionId.generate()", str(visitor))
     await store.create(visitor, SessionRecord({"cart": []}, ttl=HOUR))
-    say("create", "stored, for an hour")
+    say("create", "stored for one hour")
     say("load", await shown(store, visitor))
     await store.update(visitor, SessionRecord({"cart": ["tea", "scones"]}, ttl=HOUR))
     say("update", await shown(store, visitor))
@@ -55,7 +55,7 @@ async def visit_and_log_in(store: SessionStorageBackend) -> SessionId:
     except DuplicateIdError as error:
         say("create again", f"{type(error).__name__}: {error}")
 
-    heading("The visitor logs in: the same session under a new id")
+    heading("The visitor logs in: the session gets a new id")
     logged_in = SessionId.generate()
     await store.change_id(visitor, logged_in)
     say("change_id", await shown(store, logged_in))
@@ -68,44 +68,44 @@ async def visit_and_log_in(store: SessionStorageBackend) -> SessionId:
 
 
 async def expire_and_purge(store: SessionStorageBackend, logged_in: SessionId) -> None:
-    """One session is extended, three expire, and one is deleted."""
-    heading("Time passes")
+    """Extend one session, let three expire, purge, and log out."""
+    heading("One session is extended, three expire")
     await store.update_ttl(logged_in, 2 * HOUR)
     say("update_ttl", await shown(store, logged_in))
     brief = [SessionId.generate() for _ in range(3)]
     for session_id in brief:
         await store.create(session_id, SessionRecord({"cart": []}, ttl=timedelta(seconds=0.2)))
-    say("create three", "stored, for a fifth of a second")
+    say("create three", "stored for 0.2 seconds")
     await asyncio.sleep(0.3)
     say("load one of them", await shown(store, brief[0]))
 
-    heading("Expired rows are removed, live ones are not")
-    say("delete_expired(2)", f"{await store.delete_expired(batch_size=2)} removed")
-    say("delete_expired()", f"{await store.delete_expired()} removed")
+    heading("A purge deletes expired sessions only")
+    say("delete_expired(2)", f"{await store.delete_expired(batch_size=2)} deleted")
+    say("delete_expired()", f"{await store.delete_expired()} deleted")
     say("load", await shown(store, logged_in))
 
     heading("The visitor logs out")
     await store.delete(logged_in)
-    say("delete", "removed")
+    say("delete", "deleted")
     say("load", await shown(store, logged_in))
 
 
 async def shown(store: SessionStorageBackend, session_id: SessionId) -> str:
-    """Return what ``load`` finds, for people to read."""
+    """Return the result of ``load`` as readable text."""
     record = await store.load(session_id)
     if record is None:
-        return "None: no such session"
+        return "None: unknown or expired"
     minutes = round(record.ttl / timedelta(minutes=1))
     return f"{record.state}, expires in {minutes} minutes"
 
 
 def heading(text: str) -> None:
-    """Print the title of the next part."""
+    """Print the title of the next section."""
     print(f"\n{text}")
 
 
 def say(step: str, outcome: str) -> None:
-    """Print what was done and what came of it."""
+    """Print one step and its result."""
     print(f"  {step:<22}{outcome}")
 
 

@@ -1,10 +1,11 @@
-"""A small shop on FastAPI, with its sessions in a database. ``make example`` starts it.
+"""A small shop on FastAPI that stores its sessions in a database. ``make example`` starts it.
 
-Open http://localhost:8000, fill a cart, and log in: the cart comes along, and the cookie has
-another id. A second browser, or a private window, is somebody else. Log out in one tab, and
-you are out in the other.
+Open http://localhost:8000, fill a cart, and log in: the cart is kept, and the cookie gets a new id.
+A second browser, or a private window, has its own session. "Your devices" lists both, and signs
+either of them out.
 
-``SHOP_URL`` names the database; ``shop.db`` in the current folder, where it is not set.
+The environment variable ``SHOP_URL`` names the database; default: ``shop.db`` in the current
+folder.
 """
 
 import asyncio
@@ -14,44 +15,28 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Form, HTTPException, Request, status
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, FastAPI, Form, HTTPException, Request, status
+from fastapi.responses import HTMLResponse, Response
 from storefront import accounts, pages
 
+from fastapi_shop import security, sessions
+from fastapi_shop.responses import private, see
+from fastapi_shop.sessions import Customer, Visitor
 from sessionstore_sql import SQLSessionStore, continuously_delete_expired, migrate
-from sessionstore_sql.fastapi import SessionMiddleware, invalidate, rotate, typed_session
-
-
-class Visit(BaseModel):
-    """The session of anybody; it begins with the first thing that is put into the cart."""
-
-    user: str | None = None
-    cart: list[str] = []
-
-
-class Login(BaseModel):
-    """The session of somebody who has logged in."""
-
-    user: str
-    cart: list[str] = []
-
-
-Visitor = Annotated[Visit, Depends(typed_session(Visit))]
-Customer = Annotated[Login, Depends(typed_session(Login))]
+from sessionstore_sql.fastapi import ReauthenticationRequired, SessionMiddleware, invalidate
 
 router = APIRouter(default_response_class=HTMLResponse)
 
 
 @router.get("/")
 async def show_shop(visitor: Visitor) -> str:
-    """Show what there is, and the cart. Looking begins no session."""
+    """Show the items and the cart. Reading creates no session."""
     return pages.shop(visitor.user, visitor.cart)
 
 
 @router.post("/cart")
 async def add_to_cart(item: Annotated[str, Form()], visitor: Visitor) -> Response:
-    """Put something into the cart, whoever it is: logging in can wait."""
+    """Add an item to the cart. No login is needed."""
     if item not in pages.ITEMS:
         raise HTTPException(status.HTTP_404_NOT_FOUND)
     visitor.cart.append(item)
@@ -60,19 +45,21 @@ async def add_to_cart(item: Annotated[str, Form()], visitor: Visitor) -> Respons
 
 @router.get("/login")
 async def show_login(visitor: Visitor) -> str:
-    """Ask who it is."""
+    """Show the login form."""
     return pages.login(visitor.user, failed=False)
 
 
 @router.post("/login")
 async def log_in(
-    request: Request, name: Annotated[str, Form()], password: Annotated[str, Form()]
+    request: Request,
+    name: Annotated[str, Form()],
+    password: Annotated[str, Form()],
+    keep: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Let somebody in, under a new id; the cart comes along."""
-    if not accounts.is_right(name, password):
+    """Check the password and sign the user in under a new id; the cart is kept."""
+    if not await asyncio.to_thread(accounts.is_right, name, password):
         return HTMLResponse(pages.login(None, failed=True), status.HTTP_403_FORBIDDEN)
-    rotate(request)
-    request.session["user"] = name
+    sessions.enter(request, name, keep=keep)
     return see("/account")
 
 
@@ -84,20 +71,20 @@ async def log_out(request: Request) -> Response:
 
 
 @router.get("/account")
-async def show_account(customer: Customer, response: Response) -> str:
-    """Show what is nobody else's business, and let no browser keep it for its back button."""
-    response.headers["Cache-Control"] = "no-store"
-    return pages.account(customer.user, customer.cart)
+async def show_account(customer: Customer) -> Response:
+    """Show a private page."""
+    message, customer.message = customer.message, None
+    return private(pages.account(customer.user, customer.cart, message=message))
 
 
 async def ask_to_log_in(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    """Answer who has not logged in: to a browser, with the page to do so."""
+    """Redirect a visitor without a login to the login form."""
     return see("/login")
 
 
-def see(path: str) -> Response:
-    """Let the browser look at another page, so that reloading it sends no form again."""
-    return RedirectResponse(path, status.HTTP_303_SEE_OTHER)
+async def ask_for_password(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    """Redirect a user who has to enter their password once more."""
+    return see("/confirm")
 
 
 def create_app() -> FastAPI:
@@ -107,7 +94,7 @@ def create_app() -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
-        # At every start, as this is an example; where more than one server starts, when you deploy.
+        # In production, run migrations when you deploy, not when the application starts.
         await migrate.upgrade(url)
         async with store, asyncio.TaskGroup() as tasks:
             purge = tasks.create_task(
@@ -117,7 +104,16 @@ def create_app() -> FastAPI:
             purge.cancel()
 
     app = FastAPI(lifespan=lifespan)
-    app.add_middleware(SessionMiddleware, store=store, max_age=timedelta(hours=2))
+    app.add_middleware(
+        SessionMiddleware,
+        store=store,
+        max_age=sessions.MAX_AGE,
+        lifetime=sessions.LIFETIME,
+        max_sessions=sessions.MAX_SESSIONS,
+        subject_of=lambda state: state.get("user"),
+    )
     app.include_router(router)
+    app.include_router(security.router)
     app.add_exception_handler(status.HTTP_401_UNAUTHORIZED, ask_to_log_in)
+    app.add_exception_handler(ReauthenticationRequired, ask_for_password)
     return app

@@ -1,85 +1,66 @@
-"""A small shop on Litestar, with its sessions in a database.
+"""A small shop on Litestar that stores its sessions in a database.
 
 ``make example SHOP=litestar`` starts it. Open http://localhost:8000, fill a cart, and log in: the
-cart comes along, and the cookie has another id. A second browser, or a private window, is
-somebody else. Log out in one tab, and you are out in the other.
+cart is kept, and the cookie gets a new id. A second browser, or a private window, has its own
+session. "Your devices" lists both, and signs either of them out.
 
-``SHOP_URL`` names the database; ``shop.db`` in the current folder, where it is not set.
+The environment variable ``SHOP_URL`` names the database; default: ``shop.db`` in the current
+folder.
 """
 
 import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Any
 
-from litestar import Litestar, MediaType, Request, Response, get, post, status_codes
-from litestar.connection import ASGIConnection
-from litestar.enums import RequestEncodingType
+from litestar import Litestar, MediaType, Response, get, post, status_codes
 from litestar.exceptions import NotAuthorizedException, NotFoundException
-from litestar.handlers import BaseRouteHandler
-from litestar.params import Body
 from litestar.response import Redirect
 from storefront import accounts, pages
 
+from litestar_shop import security, sessions
+from litestar_shop.forms import CredentialsForm, PurchaseForm
+from litestar_shop.responses import private, see
+from litestar_shop.sessions import Customer, Visit, Visitor
 from sessionstore_sql import SQLSessionStore, continuously_delete_expired, migrate
-from sessionstore_sql.litestar import SQLSessionConfig, invalidate, rotate
-
-Visit = Request[Any, Any, Any]
-"""Its session begins with the first thing that is put into the cart."""
-
-
-@dataclass
-class Purchase:
-    """What the form of a shelf sends."""
-
-    item: str
-
-
-@dataclass
-class Credentials:
-    """What the form of the login sends."""
-
-    name: str
-    password: str
-
-
-AsForm = Body(media_type=RequestEncodingType.URL_ENCODED)
+from sessionstore_sql.litestar import (
+    ReauthenticationRequired,
+    SQLSessionConfig,
+    SQLSessionPlugin,
+    invalidate,
+)
 
 
 @get("/", media_type=MediaType.HTML)
-async def show_shop(request: Visit) -> str:
-    """Show what there is, and the cart. Looking begins no session."""
-    return pages.shop(request.session.get("user"), request.session.get("cart", []))
+async def show_shop(visitor: Visitor) -> str:
+    """Show the items and the cart. Reading creates no session."""
+    return pages.shop(visitor.user, visitor.cart)
 
 
 @post("/cart")
-async def add_to_cart(request: Visit, data: Annotated[Purchase, AsForm]) -> Redirect:
-    """Put something into the cart, whoever it is: logging in can wait."""
+async def add_to_cart(data: PurchaseForm, visitor: Visitor) -> Redirect:
+    """Add an item to the cart. No login is needed."""
     if data.item not in pages.ITEMS:
         raise NotFoundException
-    request.session.setdefault("cart", []).append(data.item)
+    visitor.cart.append(data.item)
     return see("/")
 
 
 @get("/login", media_type=MediaType.HTML)
-async def show_login(request: Visit) -> str:
-    """Ask who it is."""
-    return pages.login(request.session.get("user"), failed=False)
+async def show_login(visitor: Visitor) -> str:
+    """Show the login form."""
+    return pages.login(visitor.user, failed=False)
 
 
 @post("/login")
-async def log_in(request: Visit, data: Annotated[Credentials, AsForm]) -> Response[Any]:
-    """Let somebody in, under a new id; the cart comes along."""
-    if not accounts.is_right(data.name, data.password):
+async def log_in(request: Visit, data: CredentialsForm) -> Response[Any]:
+    """Check the password and sign the user in under a new id; the cart is kept."""
+    if not await asyncio.to_thread(accounts.is_right, data.name, data.password):
         page = pages.login(None, failed=True)
-        return Response(
-            page, media_type=MediaType.HTML, status_code=status_codes.HTTP_403_FORBIDDEN
-        )
-    rotate(request)
-    request.session["user"] = data.name
+        return private(page, status_codes.HTTP_403_FORBIDDEN)
+    sessions.enter(request, data.name, keep=bool(data.keep))
     return see("/account")
 
 
@@ -90,38 +71,38 @@ async def log_out(request: Visit) -> Redirect:
     return see("/")
 
 
-def require_login(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Turn away who has not logged in."""
-    if "user" not in connection.session:
-        raise NotAuthorizedException
+@get("/account")
+async def show_account(customer: Customer) -> Response[str]:
+    """Show a private page."""
+    message = customer.take_message()
+    return private(pages.account(customer.user, customer.cart, message=message))
 
 
-@get("/account", guards=[require_login], media_type=MediaType.HTML)
-async def show_account(request: Visit) -> Response[str]:
-    """Show what is nobody else's business, and let no browser keep it for its back button."""
-    page = pages.account(request.session["user"], request.session.get("cart", []))
-    return Response(page, headers={"Cache-Control": "no-store"})
-
-
-def ask_to_log_in(_: Visit, error: NotAuthorizedException) -> Response[Any]:  # noqa: ARG001
-    """Answer who has not logged in: to a browser, with the page to do so."""
+def ask_to_log_in(_: Visit, error: Exception) -> Response[Any]:  # noqa: ARG001
+    """Redirect a visitor without a login to the login form."""
     return see("/login")
 
 
-def see(path: str) -> Redirect:
-    """Let the browser look at another page, so that reloading it sends no form again."""
-    return Redirect(path, status_code=status_codes.HTTP_303_SEE_OTHER)
+def ask_for_password(_: Visit, error: Exception) -> Response[Any]:  # noqa: ARG001
+    """Redirect a user who has to enter their password once more."""
+    return see("/confirm")
 
 
 def create_app() -> Litestar:
     """Return the shop; ``uvicorn --factory`` calls it."""
     url = os.environ.get("SHOP_URL", "sqlite:///shop.db")
     store = SQLSessionStore(url)
-    sessions = SQLSessionConfig(store=store, max_age=2 * 60 * 60)
+    config = SQLSessionConfig(
+        store=store,
+        max_age=sessions.MAX_AGE,
+        lifetime=sessions.LIFETIME,
+        max_sessions=sessions.MAX_SESSIONS,
+        subject_of=lambda state: state.get("user"),
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:  # noqa: ARG001
-        # At every start, as this is an example; where more than one server starts, when you deploy.
+        # In production, run migrations when you deploy, not when the application starts.
         await migrate.upgrade(url)
         async with store, asyncio.TaskGroup() as tasks:
             purge = tasks.create_task(
@@ -131,8 +112,12 @@ def create_app() -> Litestar:
             purge.cancel()
 
     return Litestar(
-        [show_shop, add_to_cart, show_login, log_in, log_out, show_account],
-        middleware=[sessions.middleware],
+        [show_shop, add_to_cart, show_login, log_in, log_out, show_account, security.router],
+        dependencies=dict(sessions.DEPENDENCIES),
+        plugins=[SQLSessionPlugin(config)],
         lifespan=[lifespan],
-        exception_handlers={NotAuthorizedException: ask_to_log_in},
+        exception_handlers={
+            NotAuthorizedException: ask_to_log_in,
+            ReauthenticationRequired: ask_for_password,
+        },
     )

@@ -1,1 +1,1 @@
-"""What the shops beside it share: their goods and pages, and who may come in."""
+"""The parts that both shops share: items, pages and user accounts."""

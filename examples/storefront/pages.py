@@ -1,78 +1,89 @@
-"""The pages of the shop: HTML, and nothing of sessions."""
+"""The HTML pages of the shop; they do not use sessions."""
 
 from __future__ import annotations
 
 from collections import Counter
 from html import escape
 
-ITEMS = ("tea", "scones", "marmalade")
+from storefront.layout import KEPT_FRESH, alert, note, page
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-  body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 2rem auto; }}
-  nav, form {{ display: flex; gap: 1rem; align-items: baseline; margin: 0.5rem 0; }}
-</style>
-<nav><a href="/">Shop</a> <a href="/account">Account</a> {who}</nav>
-<h1>{title}</h1>
-{content}
-</html>
-"""
+_SVG = """<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.6"
+aria-hidden="true"><path d="{lines}"/></svg>"""
 
-_LOGOUT = (
-    """<form method="post" action="/logout"><span>{name}</span> <button>Log out</button></form>"""
-)
+_CUP = "M4 9h12v5a5 5 0 0 1-5 5H9a5 5 0 0 1-5-5zM16 10h2a2 2 0 0 1 0 5h-2M8 3v3M12 3v3"
+_SCONE = "M5 13c0-4 3-7 7-7s7 3 7 7zM4 13h16v3a3 3 0 0 1-3 3H7a3 3 0 0 1-3-3z"
+_JAR = "M7 3h10v3H7zM6 6h12v12a3 3 0 0 1-3 3H9a3 3 0 0 1-3-3zM6 11h12M6 17h12"
 
-_ADD = """<form method="post" action="/cart">
-  <span>{item}</span> <button name="item" value="{item}">Add</button>
+_SHELF = {
+    "tea": ("Assam, loose leaf, 125 g", "£4.80", _CUP),
+    "scones": ("Four, baked this morning", "£3.20", _SCONE),
+    "marmalade": ("Seville orange, 340 g", "£5.50", _JAR),
+}
+
+ITEMS = tuple(_SHELF)
+
+_ITEM = """<form class="card" method="post" action="/cart">
+{picture}<h2>{name}</h2><p class="soft">{text}</p>
+<div class="foot"><span class="price">{price}</span>
+<button name="item" value="{item}">Add</button></div>
 </form>
 """
 
-_LOGIN = """<p>{message}</p>
-<form method="post" action="/login">
-  <input name="name" placeholder="name" required>
-  <input name="password" type="password" placeholder="password" required>
-  <button>Log in</button>
+_LOGIN = """{alert}<form class="card" method="post" action="/login">
+<label class="field">Name
+<input name="name" placeholder="name" autocomplete="username" required autofocus></label>
+<label class="field">Password
+<input name="password" type="password" placeholder="password" autocomplete="current-password"
+required></label>
+<label class="tick"><input type="checkbox" name="keep" value="yes"> Keep me signed in</label>
+<button class="wide">Log in</button>
 </form>
+<p class="soft">Try ada and lovelace, or grace and hopper.</p>
 """
 
-
-_FRESH = """<script>
-  // Chromium brings a page back as it was left, although it was not to be stored.
-  addEventListener("pageshow", (event) => event.persisted && location.reload());
-</script>
+_ACCOUNT_LINKS = """<div class="card"><h2>Security</h2>
+<p class="soft">See where you are signed in, and change your password.</p>
+<div class="actions"><a class="button quiet" href="/devices">Your devices</a>
+<a class="button quiet" href="/password">Change password</a></div></div>
 """
 
 
 def shop(user: str | None, cart: list[str]) -> str:
-    """Return the page with what there is to buy."""
-    shelf = "".join(_ADD.format(item=escape(item)) for item in ITEMS)
-    return _page("Shop", user, f"{shelf}<h2>Your cart</h2>{_cart(cart)}")
+    """Return the page with the items and the cart."""
+    return page("Shop", user, f'<div class="shelf">{"".join(map(_item, ITEMS))}</div>{_cart(cart)}')
 
 
-def account(user: str, cart: list[str]) -> str:
-    """Return the page that only its owner sees, and only while logged in."""
-    content = f"<p>This is {escape(user)}'s account.</p>{_cart(cart)}{_FRESH}"
-    return _page("Account", user, content)
+def account(user: str, cart: list[str], *, message: str | None = None) -> str:
+    """Return the page that a user sees only while logged in.
+
+    Args:
+        user: The user.
+        cart: What is in the cart.
+        message: What the user has just done.
+    """
+    greeting = f"<p>This is {escape(user)}'s account.</p>"
+    content = f"{note(message)}{greeting}{_cart(cart)}{_ACCOUNT_LINKS}"
+    return page("Account", user, f"{content}{KEPT_FRESH}")
 
 
 def login(user: str | None, *, failed: bool) -> str:
-    """Return the page that asks for a name and a password."""
-    hint = "Try ada and lovelace, or grace and hopper."
-    message = f"That was not it. {hint}" if failed else hint
-    return _page("Log in", user, _LOGIN.format(message=message))
+    """Return the login form."""
+    message = "Wrong name or password." if failed else None
+    return page("Log in", user, _LOGIN.format(alert=alert(message)), narrow=True)
+
+
+def _item(item: str) -> str:
+    text, price, lines = _SHELF[item]
+    return _ITEM.format(
+        picture=_SVG.format(lines=lines),
+        name=item.capitalize(),
+        item=item,
+        text=escape(text),
+        price=price,
+    )
 
 
 def _cart(cart: list[str]) -> str:
-    if not cart:
-        return '<p id="cart">nothing</p>'
-    content = ", ".join(f"{count} {item}" for item, count in Counter(cart).items())
-    return f'<p id="cart">{escape(content)}</p>'
-
-
-def _page(title: str, user: str | None, content: str) -> str:
-    who = '<a href="/login">Log in</a>' if user is None else _LOGOUT.format(name=escape(user))
-    return _PAGE.format(title=title, who=who, content=content)
+    counts = ", ".join(f"{count} {item}" for item, count in Counter(cart).items())
+    content = escape(counts) or "nothing"
+    return f'<div class="card"><h2>Your cart</h2><p id="cart">{content}</p></div>'

@@ -1,0 +1,1 @@
+"""An adapter for Falcon, as docs/guides/your-framework.md explains it."""
