@@ -1,1 +1,1 @@
-"""This store beside others, in one go, on one machine: ``python -m benchmarks --help``."""
+"""Compares this store with others on one machine: ``python -m benchmarks --help``."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 async def run(options: Options) -> None:
-    """Measure, and print each database as soon as it is done."""
+    """Measure, and print the results of each database when they are complete."""
     comparisons: list[Comparison] = []
     growths: list[Growth] = []
     on = machine()
@@ -63,7 +63,7 @@ async def run(options: Options) -> None:
 
 
 def chosen(parts: Sequence[str]) -> list[type[Peer]]:
-    """Return the peers that were asked for, this store first."""
+    """Return the selected peers, this store first."""
     return [
         peer
         for peer in PEERS
@@ -72,7 +72,7 @@ def chosen(parts: Sequence[str]) -> list[type[Peer]]:
 
 
 def loop_factory(options: Options) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes the event loop."""
+    """Return the factory of the event loop."""
     if not options.uvloop:
         return None
     try:
@@ -83,7 +83,7 @@ def loop_factory(options: Options) -> Callable[[], asyncio.AbstractEventLoop] | 
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmarks that the command line selects."""
     options = parse_options()
     with asyncio.Runner(loop_factory=loop_factory(options)) as runner:
         runner.run(run(options))

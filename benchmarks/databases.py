@@ -1,4 +1,4 @@
-"""Where the databases are, a new one for each run, and what they say about themselves."""
+"""The databases: their URLs, a new one for each run, their versions and settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from benchmarks.peer import NotRunError
-from sessionstore_sql.engines import normalise_url
+from sessionstore_sql.sql.urls import normalise_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ _SETTINGS = {
     ),
 }
 _SETTINGS["mariadb"] = _SETTINGS["mysql"]
-"""What decides how much a commit costs and what it is worth."""
+"""Settings that determine the cost and the durability of a commit."""
 
 
 def variable_of(database: str) -> str:
@@ -48,15 +48,15 @@ def variable_of(database: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A database of this run, and what every peer is given on it."""
+    """A database of this run, and the resources of every peer on it."""
 
     database: str
     url: URL
-    """With an async driver."""
+    """The URL, with an async driver."""
     pool: int
-    """Connections for each peer."""
+    """Number of connections of each peer."""
     sessions: int
-    """How many there are before anything is measured."""
+    """Number of sessions before the measurement starts."""
 
     def resized(self, sessions: int) -> Target:
         """Return the same database with another number of sessions."""
@@ -64,23 +64,23 @@ class Target:
 
     @property
     def dsn(self) -> str:
-        """The URL as other programs read it: no driver."""
+        """The URL without a driver, for other programs."""
         scheme = self.url.get_backend_name()
         return self.url.set(drivername=scheme).render_as_string(hide_password=False)
 
     @property
     def path(self) -> str:
-        """The file of an SQLite database."""
+        """The file of a SQLite database."""
         assert self.url.database is not None
         return self.url.database
 
 
 @asynccontextmanager
 async def fresh_database(database: str, *, pool: int, sessions: int) -> AsyncIterator[Target]:
-    """Make a database, and drop it after.
+    """Create a database, and drop it afterwards.
 
     Raises:
-        NotRunError: There is no server to make it on.
+        NotRunError: No server is available.
     """
     if database == "sqlite":
         with tempfile.TemporaryDirectory(prefix="sessionstore-bench-") as folder:
@@ -98,7 +98,7 @@ async def fresh_database(database: str, *, pool: int, sessions: int) -> AsyncIte
     try:
         await execute(server, f"CREATE DATABASE {name}")
     except Exception as error:
-        raise NotRunError(f"no database can be made: {one_line(error)}") from error
+        raise NotRunError(f"cannot create a database: {one_line(error)}") from error
     try:
         yield Target(database, server.set(database=name), pool, sessions)
     finally:
@@ -107,7 +107,7 @@ async def fresh_database(database: str, *, pool: int, sessions: int) -> AsyncIte
 
 
 def scratch_engine(url: URL, *, autocommit: bool = True) -> AsyncEngine:
-    """Return an engine for what is not measured: no pool, and no care for durability."""
+    """Return an engine for unmeasured work: without a pool and without durability."""
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
     engine = create_async_engine(url, poolclass=NullPool, **options)
     if url.get_backend_name() == "sqlite":
@@ -123,7 +123,7 @@ def scratch_engine(url: URL, *, autocommit: bool = True) -> AsyncEngine:
 
 
 async def execute(url: URL, *statements: str) -> list[Any]:
-    """Execute one after another, each in a transaction of its own; return the last's rows."""
+    """Execute statements, each in its own transaction; return the rows of the last."""
     engine = scratch_engine(url)
     try:
         rows: list[Any] = []
@@ -137,22 +137,22 @@ async def execute(url: URL, *statements: str) -> list[Any]:
 
 
 async def settle(target: Target) -> None:
-    """Let the database finish with what was written, before anything is measured."""
+    """Let the database process all writes before the measurement starts."""
     if target.database == "postgresql":
-        # No CHECKPOINT: after it, whole pages go into the log, which would cost the slow the most.
+        # No CHECKPOINT: after it, whole pages are logged, which affects slow stores most.
         await execute(target.url, "VACUUM ANALYZE")
     elif target.database == "sqlite":
         await execute(target.url, "PRAGMA wal_checkpoint(TRUNCATE)", "ANALYZE")
 
 
 async def about(target: Target) -> dict[str, str]:
-    """Return the version of a database and the settings that decide what a commit is worth."""
+    """Return the version of a database and the settings that affect durability."""
     if target.database == "sqlite":
         rows = [await execute(target.url, "SELECT sqlite_version()")]
         settings = {
-            # This connection is in a hurry; the peers' are not.
+            # This connection has synchronous=OFF; those of the peers do not.
             "journal_mode": str((await execute(target.url, "PRAGMA journal_mode"))[0][0]),
-            "synchronous": "FULL (SQLite's default), unless a peer's own line says otherwise",
+            "synchronous": "FULL (the default), unless the line of a peer says otherwise",
         }
         return {"version": f"SQLite {rows[0][0][0]}", **settings}
     version = (await execute(target.url, "SELECT version()"))[0][0]
@@ -163,11 +163,11 @@ async def about(target: Target) -> dict[str, str]:
             found[name] = str(rows[0][0])
         else:
             rows = await execute(target.url, f"SHOW GLOBAL VARIABLES LIKE '{name}'")
-            found[name] = str(rows[0][1]) if rows else "not there"
+            found[name] = str(rows[0][1]) if rows else "unknown"
     return found
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error as a table shows it, without a URL."""
+    """Return an error as one line for a table, without a URL."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0][:160]}".rstrip(": ")

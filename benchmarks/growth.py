@@ -1,4 +1,4 @@
-"""The same table with more and more sessions in it, each size in turn with the others."""
+"""Measures tables of different sizes; the sizes take turns."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _WARM_UP = 0.1
 
 @dataclass(slots=True)
 class Growth:
-    """The figures of one database, by size."""
+    """The figures of one database by table size."""
 
     database: str
     figures: dict[tuple[Operation, int], dict[int, Figures]]
 
 
 async def measure_growth(target: Target, sizes: Sequence[int], plan: Plan) -> Growth:
-    """Make a table of each size, and measure this store on them in turn."""
+    """Create a table of each size, and measure this store on them in turn."""
     growth = Growth(target.database, {})
     peers: dict[int, CoalescingPeer] = {}
     try:

@@ -1,4 +1,4 @@
-"""Peers side by side: short slices in turn, so that whatever the machine does hits all alike."""
+"""Measures peers in short alternating slices, so that other load affects all of them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from benchmarks.workload import Operation
 
 _WARM_UP = 0.1
-"""Seconds, not counted: connections are made, statements prepared and compiled."""
+"""Seconds of warm-up, not counted: connections are opened, statements prepared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How often as many operations, in the middle round and at the extremes."""
+    """A ratio of throughputs: the median of the rounds, the lowest and the highest."""
 
     median: float
     lowest: float
@@ -33,16 +33,16 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One peer, one operation, one number of callers: a slice from each round."""
+    """One peer, one operation, one number of callers: one slice from each round."""
 
     slices: list[Slice]
 
     def median(self, name: str) -> float:
-        """Return the median over the rounds of one of a slice's figures."""
+        """Return the median of one figure over the rounds."""
         return float(statistics.median(getattr(each, name) for each in self.slices))
 
     def ratio_to(self, other: Figures) -> Ratio:
-        """Return how this throughput compares to that of ``other``, round by round."""
+        """Return the ratio of this throughput to that of ``other``, round by round."""
         pairs = zip(self.slices, other.slices, strict=True)
         ratios = [mine.throughput / theirs.throughput for mine, theirs in pairs]
         return Ratio(statistics.median(ratios), min(ratios), max(ratios))
@@ -55,16 +55,16 @@ class Comparison:
     database: str
     about: dict[str, str]
     peers: dict[str, str] = field(default_factory=dict)
-    """What ran, and how it was configured."""
+    """The peers that ran, and their configuration."""
     versions: dict[str, str] = field(default_factory=dict)
     not_run: dict[str, str] = field(default_factory=dict)
-    """What did not, and why."""
+    """What did not run, and the reason."""
     figures: dict[tuple[Operation, int], dict[str, Figures]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Plan:
-    """What is measured of every peer."""
+    """The measurements of every peer."""
 
     operations: Sequence[Operation]
     callers: Sequence[int]
@@ -84,7 +84,7 @@ async def compare(
             if peer is not None:
                 running.append(peer)
         await settle(target)
-        # No peer is to pay for the others' modules each time the garbage is collected.
+        # Otherwise each garbage collection would visit the modules of all peers.
         gc.collect()
         gc.freeze()
         for operation in plan.operations:
@@ -110,13 +110,13 @@ async def _opened(kind: type[Peer], target: Target, comparison: Comparison) -> P
     except NotRunError as reason:
         comparison.not_run[kind.name] = str(reason)
         return None
-    except Exception as error:  # noqa: BLE001  # whatever it is, the others can run
+    except Exception as error:  # noqa: BLE001  # the other peers can still run
         comparison.not_run[kind.name] = f"did not open: {one_line(error)}"
         return None
     try:
         await peer.verify()
         comparison.versions |= await peer.describe()
-    except Exception as error:  # noqa: BLE001  # whatever it is, the others can run
+    except Exception as error:  # noqa: BLE001  # the other peers can still run
         comparison.not_run[kind.name] = f"did not work: {one_line(error)}"
         await peer.close()
         return None
@@ -135,11 +135,11 @@ async def _in_turn(
     slices: dict[str, list[Slice]] = {peer.name: [] for peer in peers}
 
     async def take(peer: Peer, seconds: float) -> None:
-        if peer.name not in slices:  # it has failed before
+        if peer.name not in slices:  # it failed in an earlier round
             return
         try:
             slices[peer.name].append(await peer.measure(operation, callers, seconds))
-        except Exception as error:  # noqa: BLE001  # whatever it is, the others can run
+        except Exception as error:  # noqa: BLE001  # the other peers can still run
             where = f"{peer.name}, {operation.value}, {callers} callers"
             comparison.not_run[where] = f"failed: {one_line(error)}"
             del slices[peer.name]
@@ -149,7 +149,7 @@ async def _in_turn(
     for mine in slices.values():
         mine.clear()
     for turn in range(plan.rounds):
-        # Another one begins each round: nobody always follows the same neighbour's writes.
+        # Each round starts with another peer, so that the order of the peers has no effect.
         start = turn * max(1, len(peers) // plan.rounds) % max(1, len(peers))
         for peer in (*peers[start:], *peers[:start]):
             await take(peer, plan.seconds)
@@ -157,5 +157,5 @@ async def _in_turn(
 
 
 def progress(message: str) -> None:
-    """Say on standard error what is going on."""
+    """Report progress on standard error."""
     print(message, file=sys.stderr, flush=True)

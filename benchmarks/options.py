@@ -1,4 +1,4 @@
-"""What to run, from the command line."""
+"""The options of the command line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LARGEST_GROWTH = 10_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """One run."""
+    """The options of one run."""
 
     databases: tuple[str, ...]
     operations: tuple[Operation, ...]
@@ -28,7 +28,7 @@ class Options:
     seconds: float
     rounds: int
     peers: tuple[str, ...]
-    """Parts of names; none means all."""
+    """Parts of names; empty for all peers."""
     sessions: int
     pool: int
     growth: tuple[int, ...]
@@ -38,30 +38,30 @@ class Options:
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> Options:
-    """Return what the command line asks for."""
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="This store beside others: interleaved, in one go. See benchmarks/README.md.",
+        description="Compare this store with others. See benchmarks/README.md.",
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="about three minutes; too short to be quoted")
+    add("--quick", action="store_true", help="about three minutes; too short for publication")
     add("--databases", type=comma_separated(DATABASES), default=DATABASES, help="comma-separated")
     names = [operation.value for operation in Operation]
     add("--operations", type=comma_separated(names), help=f"of {', '.join(names)}")
     add("--callers", type=integers, help="default: 1,8,64,256")
-    add("--seconds", type=float, help="of a slice (default: 1)")
-    add("--rounds", type=int, help="slices of each peer for each figure (default: 5)")
+    add("--seconds", type=float, help="length of a slice (default: 1)")
+    add("--rounds", type=int, help="slices per peer and figure (default: 5)")
     add(
         "--peers",
         type=comma_separated(None),
         default=(),
         help="parts of names; this store always runs",
     )
-    add("--sessions", type=int, help="made in advance for each peer (default: 20,000)")
+    add("--sessions", type=int, help="sessions of each peer (default: 20,000)")
     add("--pool", type=int, default=8, help="connections of each peer (default: 8)")
-    add("--growth", type=integers, help="sizes of the growth table; 0 for none")
-    add("--growth-10m", action="store_true", help="ten million sessions too")
-    add("--uvloop", action="store_true", help="the event loop for all Python peers")
+    add("--growth", type=integers, help="table sizes; 0 for none")
+    add("--growth-10m", action="store_true", help="also measure ten million sessions")
+    add("--uvloop", action="store_true", help="use uvloop for all Python peers")
     add("--json", type=Path, help="write all figures to this file")
     add("--plots", type=Path, metavar="DIR", help="write SVG charts into this folder")
     given = parser.parse_args(arguments)
@@ -88,7 +88,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
 
 
 def comma_separated(known: Sequence[str] | None) -> Callable[[str], tuple[str, ...]]:
-    """Return what reads a list of names, all of them ``known``."""
+    """Return a parser of comma-separated names that must be ``known``."""
 
     def names(text: str) -> tuple[str, ...]:
         found = tuple(part.strip() for part in text.split(",") if part.strip())
@@ -101,5 +101,5 @@ def comma_separated(known: Sequence[str] | None) -> Callable[[str], tuple[str, .
 
 
 def integers(text: str) -> tuple[int, ...]:
-    """Read a list of numbers, such as ``1_000,20_000``."""
+    """Parse comma-separated numbers, such as ``1_000,20_000``."""
     return tuple(int(part.replace("_", "")) for part in text.split(","))

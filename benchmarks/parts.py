@@ -1,8 +1,8 @@
-"""Where the time of one of many waiting calls goes: ``python -m benchmarks.parts``.
+"""Measures the parts of a coalesced call: ``python -m benchmarks.parts``.
 
-The parts by themselves, none of which waits for another: a call as far as this process goes, with
-a stub in place of the database, and the statement that answers many. Of each, the least that a
-round took, which is what it takes where nothing disturbs.
+Each part is measured on its own: the work of a call in this process, with a stub in place of the
+database, and the statement that answers many calls. The result is the minimum of the rounds, which
+is the least disturbed one.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import asyncio
 import gc
 import random
 import time
-from dataclasses import replace
+from copy import copy
+from datetime import timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -25,23 +27,28 @@ from benchmarks.report import machine, table_of
 from benchmarks.seeding import create_session_table, fill_session_table
 from benchmarks.workload import STATE, TTL, TTL_MICROSECONDS, session_id
 from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore
-from sessionstore_sql.coalescing import CoalescedCalls
-from sessionstore_sql.dialects.base import Row
-from sessionstore_sql.execution import Effect
-from sessionstore_sql.operations import as_loaded
-from sessionstore_sql.schema import key_of, session_table
+from sessionstore_sql.records import key_of
+from sessionstore_sql.schema import session_table
+from sessionstore_sql.sql.batching import BatchingDispatcher
+from sessionstore_sql.sql.dialects.base import Row
+from sessionstore_sql.sql.dialects.sqlite.driver import OneTurnChannel
+from sessionstore_sql.sql.effects import Effect
+from sessionstore_sql.sql.event_loop import TimeLimits
+from sessionstore_sql.sql.operation_kinds import SessionTable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
     from benchmarks.databases import Target
-    from sessionstore_sql.calls import DirectCalls, Loaded
-    from sessionstore_sql.dialects.base import Batches
-    from sessionstore_sql.execution import PooledExecutor, Work
+    from sessionstore_sql.sql.dialects.base import Batches
+    from sessionstore_sql.sql.dialects.endings import Endings
+    from sessionstore_sql.sql.execution import PooledExecutor
+    from sessionstore_sql.sql.operation_kinds import Work
+    from sessionstore_sql.sql.statements import Statements
 
 CALLERS = 64
 ROWS = 32
-"""Of a statement: two share 64 callers."""
+"""Rows of one statement: two statements share 64 callers."""
 SESSIONS = 20_000
 IDS = [session_id(number) for number in range(SESSIONS)]
 ROUNDS = 25
@@ -53,18 +60,30 @@ RECORD = SessionRecord(STATE, TTL)
 
 
 class Stub:
-    """Answers at once, in place of the executor and of batches."""
+    """Replaces the executor and the batches, and answers at once."""
 
     observer = None
 
     def __init__(self, store: SQLSessionStore) -> None:
         # Two batches share the callers, as on every server.
-        self.dialect = replace(store._executor.dialect, statements_at_once=CALLERS // ROWS)
+        self.dialect = copy(store._pool.dialect)
+        self.dialect.statements_at_once = CALLERS // ROWS
+        self.here = store._pool.here
 
-    async def run(self, work: Work[Any], *_rest: object) -> Any:
+    async def run_in(
+        self, _here: object, work: Work[Any], _effect: Effect, *arguments: Any, **_: object
+    ) -> Any:
         """Do the work without a connection."""
         await asyncio.sleep(0)
-        return work(cast("Any", None))
+        return work(None, *arguments)
+
+    def rows(self, _connection: object, _parameters: object) -> list[Any]:
+        """Find one row."""
+        return [(STORED, TTL_MICROSECONDS)]
+
+    def count(self, _connection: object, _parameters: object) -> int:
+        """Change one row."""
+        return 1
 
     def load(self, _connection: object, keys: Sequence[bytes]) -> list[Any]:
         """Find all of them."""
@@ -77,28 +96,15 @@ class Stub:
     update = update_ttl = delete = create
 
 
-class StubCalls:
-    """Single calls that are answered at once: who comes first is made alone."""
-
-    async def load(self, _session_id: SessionId) -> Loaded:
-        """Find it."""
-        await asyncio.sleep(0)
-        return STORED, TTL
-
-    async def update_ttl(self, *_arguments: object) -> None:
-        """Change it."""
-        await asyncio.sleep(0)
-
-    update = update_ttl
-
-
 async def parts_of_calls() -> dict[str, float]:
-    """Return what calls cost this process, in microseconds."""
+    """Return the cost of calls in this process, in microseconds."""
     store = SQLSessionStore("sqlite://")
     stub = Stub(store)
-    store._calls = CoalescedCalls(
-        cast("DirectCalls", StubCalls()), cast("PooledExecutor", stub), cast("Batches", stub)
+    statements = cast("Statements", SimpleNamespace(load=stub, update=stub, update_ttl=stub))
+    table = SessionTable(
+        store._pool.dialect, statements, cast("Batches", stub), cast("Endings", stub)
     )
+    store._dispatcher = BatchingDispatcher(cast("PooledExecutor", stub), table)
     waiting: list[asyncio.Future[None]] = []
 
     async def switch(_session_id: SessionId) -> None:
@@ -112,13 +118,17 @@ async def parts_of_calls() -> dict[str, float]:
 
     some = SessionId(session_id(0))
     parts: dict[str, Callable[[], Awaitable[None]]] = {
-        "a switch of tasks, and the benchmark's choice of an id": partial(_callers, switch),
+        "task switch, and choosing an id": partial(_callers, switch),
         "SHA-256 of an id": partial(_repeat, lambda: key_of(some)),
-        "reading the JSON of a state": partial(_repeat, lambda: orjson.loads(STORED)),
-        "the record of a row": partial(_repeat, _record),
-        "load, all of it but the statement": partial(_callers, store.load),
-        "update_ttl, likewise": partial(_callers, lambda each: store.update_ttl(each, TTL)),
-        "update, likewise": partial(_callers, lambda each: store.update(each, RECORD)),
+        "parsing the JSON of a state": partial(_repeat, lambda: orjson.loads(STORED)),
+        "creating the record": partial(_repeat, _record),
+        "a time limit, for connecting and for the answer": _within_limits,
+        "the same with asyncio.timeout": _within_timeouts,
+        "load without its statement": partial(_callers, store.load),
+        "update_ttl without its statement": partial(
+            _callers, lambda each: store.update_ttl(each, TTL)
+        ),
+        "update without its statement": partial(_callers, lambda each: store.update(each, RECORD)),
     }
     rounds: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(ROUNDS):
@@ -127,11 +137,37 @@ async def parts_of_calls() -> dict[str, float]:
             await make()
             rounds[name].append((time.process_time() - started) / _CALLS * 1e6)
     await store.aclose()
-    return {name: min(each) for name, each in rounds.items()}
+    found = {name: min(each) for name, each in rounds.items()}
+    return found | {"load of a single caller without its statement": await part_of_a_leased_call()}
+
+
+async def part_of_a_leased_call() -> float:
+    """Return the cost of one caller's load without its statement, in microseconds."""
+
+    async def fetch(_self: OneTurnChannel, _text: str, _bound: object) -> Sequence[Any]:
+        return [(STORED, TTL_MICROSECONDS)]
+
+    real = OneTurnChannel.fetch
+    rounds = []
+    async with SQLSessionStore("sqlite://") as store:
+        async with store.engine.connect() as connection:
+            await connection.run_sync(session_table().create)
+        each = SessionId(session_id(0))
+        await store.load(each)  # which leases the connection
+        OneTurnChannel.fetch = fetch  # type: ignore[method-assign]
+        try:
+            for _ in range(ROUNDS):
+                started = time.process_time()
+                for _ in range(_CALLS // CALLERS):
+                    await store.load(each)
+                rounds.append((time.process_time() - started) * CALLERS / _CALLS * 1e6)
+        finally:
+            OneTurnChannel.fetch = real  # type: ignore[method-assign]
+    return min(rounds)
 
 
 async def _callers(call: Callable[[SessionId], Awaitable[object]]) -> None:
-    """Let many callers make a call again and again."""
+    """Let many callers repeat a call."""
     draw = random.random
 
     async def caller() -> None:
@@ -141,35 +177,51 @@ async def _callers(call: Callable[[SessionId], Awaitable[object]]) -> None:
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
 
 
+async def _within_limits() -> None:
+    """Set the time limits of attempts as the store does."""
+    limits = TimeLimits(asyncio.get_running_loop())
+    for _ in range(_CALLS):
+        with limits.of_this_task() as limit:
+            limit.set(22)
+            limit.set(12)
+
+
+async def _within_timeouts() -> None:
+    """Set them with the standard library."""
+    loop = asyncio.get_running_loop()
+    for _ in range(_CALLS):
+        async with asyncio.timeout(22) as timeout:  # noqa: ASYNC100  # only its cost counts
+            timeout.reschedule(loop.time() + 12)
+
+
 async def _repeat(work: Callable[[], object]) -> None:
     for _ in range(_CALLS):
         work()
 
 
 def _record() -> SessionRecord:
-    _, remaining = as_loaded(STORED, TTL_MICROSECONDS)
-    return SessionRecord(STATE, remaining)
+    return SessionRecord(STATE, timedelta(microseconds=1) * TTL_MICROSECONDS)
 
 
 async def parts_of_statements(target: Target) -> list[Sequence[str]]:
-    """Return what a row costs as one of ``ROWS`` in a statement, a line for each operation."""
+    """Return the cost of one of ``ROWS`` rows in a statement, one line per operation."""
     await create_session_table(target, "parts")
     await fill_session_table(target, "parts", target.sessions)
     await settle(target)
     lines: list[Sequence[str]] = [("one of 32 rows", "this process", "elapsed")]
     keys = [key_of(SessionId(each)) for each in IDS]
     async with SQLSessionStore(target.url, table="parts") as store:
-        executor = store._executor
+        executor = store._pool
         batches = executor.dialect.batches(session_table("parts"))
 
         async def load(rows: Sequence[Row]) -> None:
-            work = partial(batches.load, keys=[row.key for row in rows])
-            found = list(await executor.run(work, Effect.READ))
+            keys = [row.key for row in rows]
+            found = list(await executor.run(batches.load, Effect.READ, keys))
             assert len(found) == ROWS
 
         def writing(write: Callable[..., Any]) -> Callable[[Sequence[Row]], Awaitable[None]]:
             async def change(rows: Sequence[Row]) -> None:
-                done = await executor.run(partial(write, rows=rows), Effect.REPEATABLE)
+                done = await executor.run(write, Effect.REPEATABLE, rows)
                 assert len(done) == ROWS
 
             return change
@@ -191,10 +243,10 @@ async def _statements(
     state: bytes,
     at_once: int,
 ) -> tuple[float, float]:
-    """Return the microseconds of a row, and this process's CPU of those, as lanes make them."""
+    """Return the elapsed and the CPU microseconds per row of a statement."""
     rounds = []
     for _ in range(ROUNDS):
-        # Each has keys of its own: two statements never meet.
+        # Each statement has its own keys, so that no two wait for each other.
         chosen = random.sample(range(0, len(keys), ROWS), _STATEMENTS)
         batches = [
             [Row(key, TTL_MICROSECONDS, state) for key in sorted(keys[first : first + ROWS])]
@@ -215,7 +267,7 @@ async def _statements(
 
 
 async def run(databases: Sequence[str]) -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     for name, value in machine().items():
         print(f"{name}: {value}")
     gc.collect()
@@ -233,7 +285,7 @@ async def run(databases: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmark on the selected databases."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parts", description=__doc__)
     parser.add_argument("--databases", type=comma_separated(DATABASES), default=DATABASES)
     asyncio.run(run(parser.parse_args().databases))

@@ -1,4 +1,4 @@
-"""What is measured: a store, opened on a database, that callers keep busy for a while."""
+"""The interface of a peer: a store that is opened on a database and then measured."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 class NotRunError(Exception):
-    """A peer that cannot take part, and why."""
+    """A peer cannot run; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What a peer did while it was its turn."""
+    """The measurements of one slice of one peer."""
 
     operations: int
     seconds: float
     cpu_seconds: float
-    """Of the client: all its threads, or its process."""
+    """CPU seconds of the client: all its threads, or its process."""
     p50: float
-    """Seconds, as all latencies."""
+    """Latencies in seconds."""
     p99: float
 
     @property
@@ -43,19 +43,19 @@ class Slice:
 
     @property
     def cpu_per_operation(self) -> float:
-        """Seconds of the client's CPU."""
+        """CPU seconds of the client per operation."""
         return self.cpu_seconds / self.operations
 
 
 def slice_of(latencies: Sequence[float], seconds: float, cpu_seconds: float) -> Slice:
-    """Return the slice in which these operations were answered."""
+    """Return the slice with these operations."""
     p50, p99 = percentiles(latencies)
     return Slice(len(latencies), seconds, cpu_seconds, p50, p99)
 
 
 def percentiles(latencies: Sequence[float]) -> tuple[float, float]:
     """Return p50 and p99."""
-    if len(latencies) < 2:  # noqa: PLR2004  # as many as quantiles needs
+    if len(latencies) < 2:  # noqa: PLR2004  # quantiles needs two
         return (latencies[0], latencies[0]) if latencies else (0.0, 0.0)
     cuts = statistics.quantiles(latencies, n=100, method="inclusive")
     return cuts[49], cuts[98]
@@ -64,47 +64,47 @@ def percentiles(latencies: Sequence[float]) -> tuple[float, float]:
 class Peer(abc.ABC):
     """A store to be measured.
 
-    ``open`` makes its table and the sessions in it; ``measure`` is called again and again, in
-    turn with others' ``measure``, and nothing of the peer runs in between.
+    ``open`` creates its table and its sessions. ``measure`` is then called many times, in turn with
+    that of other peers. Between the calls, the peer does no work.
     """
 
     name: ClassVar[str]
     databases: ClassVar[frozenset[str]]
     operations: ClassVar[frozenset[Operation]] = frozenset(Operation)
     description: ClassVar[str]
-    """How it is configured."""
+    """The configuration, for the report."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
 
     @abc.abstractmethod
     async def open(self) -> None:
-        """Get ready.
+        """Create the table, the sessions and the connections.
 
         Raises:
-            NotRunError: It is not installed, or the database is not for it.
+            NotRunError: The peer is not installed, or does not support the database.
         """
 
     @abc.abstractmethod
     async def measure(self, operation: Operation, callers: int, seconds: float) -> Slice:
-        """Let ``callers`` callers repeat ``operation`` for so long."""
+        """Let ``callers`` callers repeat ``operation`` for ``seconds``."""
 
     @abc.abstractmethod
     async def close(self) -> None:
-        """Let go of what ``open`` took."""
+        """Release the resources of ``open``."""
 
     @abc.abstractmethod
     async def verify(self) -> None:
-        """Raise unless the operations do what they are measured for."""
+        """Raise unless the operations work."""
 
     async def describe(self) -> dict[str, str]:
-        """Return versions and settings worth knowing."""
+        """Return versions and settings for the report."""
         return {}
 
 
 @dataclass
 class Sessions:
-    """The ids of a peer's sessions, as rotations change them."""
+    """The current ids of a peer's sessions; rotations change them."""
 
     size: int
     _changed: dict[int, str] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Sessions:
         self._changed[number] = value
 
     def all(self) -> list[str]:
-        """Return them for a loop that should not have to work them out."""
+        """Return the ids as a list, for measured loops."""
         return [self[number] for number in range(self.size)]
 
 
@@ -124,7 +124,7 @@ class AsyncPeer(Peer):
     """A store with an asynchronous interface, called in this process."""
 
     async def measure(self, operation: Operation, callers: int, seconds: float) -> Slice:
-        """Let tasks of this event loop repeat ``operation``."""
+        """Let tasks in this event loop repeat ``operation``."""
         if not hasattr(self, "ids"):
             self.ids = Sessions(self.target.sessions).all()
         call = self._caller_of(operation, callers)
@@ -149,7 +149,7 @@ class AsyncPeer(Peer):
     def _caller_of(
         self, operation: Operation, callers: int
     ) -> Callable[[int, Random], Callable[[], Awaitable[Any]]]:
-        """Return what gives a caller, by number, what it is to repeat."""
+        """Return a factory of the call that each caller repeats, by its number."""
         ids, size = self.ids, self.target.sessions
         known: dict[Operation, Callable[[str], Awaitable[Any]]] = {
             Operation.LOAD: self.load,
@@ -163,7 +163,7 @@ class AsyncPeer(Peer):
             if operation is Operation.CREATE:
                 return lambda: self.create(new_session_id())
             if operation is Operation.ROTATE:
-                # Each caller has sessions of its own, so that no two rotate the same one.
+                # Each caller has its own sessions, so that no two rotate the same one.
                 mine = range(number % size, size, callers)
 
                 async def rotate() -> None:
@@ -180,7 +180,7 @@ class AsyncPeer(Peer):
 
     @abc.abstractmethod
     async def load(self, session_id: str) -> Any:
-        """Return the decoded state, or what is false if there is none."""
+        """Return the decoded state, or a false value if there is none."""
 
     @abc.abstractmethod
     async def touch(self, session_id: str) -> None:
@@ -199,12 +199,12 @@ class AsyncPeer(Peer):
         """Move a session to a new id."""
 
     async def request(self, session_id: str) -> None:
-        """Do what a web request does."""
+        """Load and then extend a session, as a web request does."""
         await self.load(session_id)
         await self.touch(session_id)
 
     async def verify(self) -> None:
-        """Raise unless each operation had its effect, as far as loads can tell."""
+        """Raise unless loads show the effect of each operation."""
         ids = (f"verify-{number:025}" for number in count())
         first, second = next(ids), next(ids)
         assert not await self.load(first), "an unknown session was found"
@@ -219,4 +219,4 @@ class AsyncPeer(Peer):
 
     def require_state(self, state: Any) -> None:
         """Raise unless ``state`` is what was stored."""
-        assert state == STATE, "a load returned something else than was stored"
+        assert state == STATE, "a load returned another state than was stored"

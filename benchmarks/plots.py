@@ -1,4 +1,4 @@
-"""Bar charts in SVG, written by hand: the only dependency is a browser."""
+"""Bar charts in SVG, without a plotting library."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OURS, _OTHERS = "#1f6feb", "#8b949e"
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One line of a chart."""
+    """One bar of a chart."""
 
     label: str
     value: float

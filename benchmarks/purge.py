@@ -1,7 +1,7 @@
-"""What removing expired sessions costs: ``python -m benchmarks.purge``.
+"""Measures the cost of a purge: ``python -m benchmarks.purge``.
 
-Per row, in tables of different sizes, at the first batches and at the last; and what loads pay
-while it goes on.
+It measures the time per row in tables of different sizes, for the first and the last batches, and
+the latency of loads during the purge.
 """
 
 from __future__ import annotations
@@ -36,37 +36,37 @@ SIZES = (1_000, 100_000, 1_000_000)
 LARGEST = 5_000_000
 READERS = 8
 LOOK = 10
-"""Batches that count as the first, and as the last."""
+"""Number of batches that count as the first, and as the last."""
 _QUIET_SECONDS = 3.0
 _ENOUGH = 500
-"""Loads, for a p99 of them: a small table is empty before there are so many."""
+"""Minimum number of loads for a p99; a small table is empty before that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """How a table of expired sessions was emptied."""
+    """The measurements of one purge."""
 
     rows: int
     seconds: list[float]
-    """For each batch, unless the command has purged."""
+    """Seconds of each batch; empty if the command purged."""
     quiet: list[float]
-    """Latencies of loads before it."""
+    """Latencies of loads before the purge."""
     busy: list[float]
-    """And while it went on."""
+    """Latencies of loads during the purge."""
 
     @property
     def first(self) -> float:
-        """Seconds per row at the first batches."""
+        """Seconds per row in the first batches."""
         return statistics.median(self.seconds[:LOOK]) / BATCH
 
     @property
     def last(self) -> float:
-        """Seconds per row at the last."""
+        """Seconds per row in the last batches."""
         return statistics.median(self.seconds[-LOOK:]) / BATCH
 
 
 async def measure_purge(target: Target, rows: int, given: argparse.Namespace) -> Purge:
-    """Fill a table with ``rows`` expired sessions beside the live ones, and purge it."""
+    """Add ``rows`` expired sessions to a table with live ones, and purge it."""
     table = f"purge_{rows}"
     progress(f"{target.database}: a table of {rows:,} expired sessions")
     await create_session_table(target, table)
@@ -75,7 +75,7 @@ async def measure_purge(target: Target, rows: int, given: argparse.Namespace) ->
     await settle(target)
     options = {"pool_size": target.pool}
     async with (
-        # Whose connection readers don't share.
+        # The purge has its own connection.
         SQLSessionStore(target.url, table=table, engine_options=options) as store,
         SQLSessionStore(target.url, table=table, engine_options={"pool_size": 1}) as purger,
     ):
@@ -94,7 +94,7 @@ async def measure_purge(target: Target, rows: int, given: argparse.Namespace) ->
 
 
 async def _command(target: Target, table: str) -> list[float]:
-    """Purge as operators do: by the command, in a process of its own, with its pauses."""
+    """Purge with the command, in its own process, with its default pauses."""
     url = target.url.render_as_string(hide_password=False)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "sessionstore_sql", "purge", "--table", table),
@@ -108,7 +108,7 @@ async def _command(target: Target, table: str) -> list[float]:
 
 
 async def _start_idle(purger: SQLSessionStore) -> None:
-    """Connect, and leave the CPU to everyone else in the threads that this needed."""
+    """Connect, and set the lowest CPU priority for the threads of the connection."""
     before = _threads()
     await purger.load(SessionId.generate())
     for thread in _threads() - before:
@@ -120,7 +120,7 @@ def _threads() -> set[int]:
 
 
 async def _purge_all(store: SQLSessionStore, pause: float) -> list[float]:
-    """Purge batch after batch; return how long each full one took."""
+    """Purge in batches; return the duration of each full batch."""
     seconds: list[float] = []
     removed = BATCH
     while removed == BATCH:
@@ -135,7 +135,7 @@ async def _purge_all(store: SQLSessionStore, pause: float) -> list[float]:
 async def _load_for(
     store: SQLSessionStore, sessions: int, other: asyncio.Task[object] | asyncio.Task[list[float]]
 ) -> list[float]:
-    """Let readers load live sessions until ``other`` is done; return their latencies."""
+    """Load live sessions until ``other`` is done; return the latencies."""
     latencies: list[float] = []
 
     async def reader() -> None:
@@ -150,7 +150,7 @@ async def _load_for(
 
 
 def report(purges: Sequence[Purge]) -> str:
-    """Return a line for each size."""
+    """Return one line for each size."""
     headings = ("rows", "us/row first", "us/row last", "last/first")
     rows: list[Sequence[str]] = [
         (*headings, "load p50 ms", "while purging", "load p99 ms", "while purging", "p99 ratio")
@@ -175,13 +175,13 @@ def report(purges: Sequence[Purge]) -> str:
 
 
 async def run(given: argparse.Namespace, sizes: Sequence[int]) -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     for name, value in machine().items():
         print(f"{name}: {value}")
-    how = "as the command does" if given.command else f"{given.pause} s between them"
+    how = "pauses of the command" if given.command else f"{given.pause} s between batches"
     print(
         f"batches of {BATCH:,}, {how}, {given.live:,} live sessions, {READERS} readers"
-        f"{', purging where the CPU is idle' if given.idle else ''}\n"
+        f"{', purging on idle CPU time' if given.idle else ''}\n"
     )
     for database in given.databases:
         print(f"== {database} ==\n")
@@ -196,22 +196,22 @@ async def run(given: argparse.Namespace, sizes: Sequence[int]) -> None:
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmark with the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.purge", description=__doc__)
     add = parser.add_argument
     add("--databases", type=comma_separated(DATABASES), default=DATABASES)
     add("--rows", type=integers, default=SIZES, help="sizes of the tables")
-    add("--rows-5m", action="store_true", help="five million rows too")
-    add("--live", type=int, default=20_000, help="live sessions, which the readers load")
+    add("--rows-5m", action="store_true", help="also measure five million rows")
+    add("--live", type=int, default=20_000, help="number of live sessions that the readers load")
     add("--pool", type=int, default=4)
     add("--pause", type=float, default=0.0, help="seconds between two batches")
-    add("--command", action="store_true", help="purge by `sessionstore-sql purge`")
-    add("--idle", action="store_true", help="purge where the CPU is idle; SQLite, on Linux")
+    add("--command", action="store_true", help="purge with `sessionstore-sql purge`")
+    add("--idle", action="store_true", help="purge on idle CPU time; SQLite on Linux only")
     given = parser.parse_args()
     if given.idle and set(given.databases) != {"sqlite"}:
-        parser.error("--idle is for --databases sqlite, which purges in this process")
+        parser.error("--idle requires --databases sqlite, which purges in this process")
     if given.command and (given.idle or given.pause):
-        parser.error("--command has pauses and a process of its own")
+        parser.error("--command cannot be combined with --pause or --idle")
     sizes = (*given.rows, *((LARGEST,) if given.rows_5m else ()))
     asyncio.run(run(given, sizes))
 

@@ -1,4 +1,4 @@
-"""Figures as text and as JSON."""
+"""Formats figures as text and as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEADINGS = ("ops/s", "this/it", "low..high", "p50 ms", "p99 ms", "CPU us/op")
 
 
 def machine() -> dict[str, str]:
-    """Return what the figures were measured on."""
+    """Return a description of the machine."""
     return {
         "cpu": _cpu_model(),
         "cores": str(os.cpu_count()),
@@ -31,7 +31,7 @@ def machine() -> dict[str, str]:
 
 
 def text_of(comparison: Comparison, options: Options, baseline: str) -> str:
-    """Return everything about one database as text."""
+    """Return the report on one database as text."""
     lines = [f"== {comparison.database} ==", ""]
     lines += [f"  {name}: {value}" for name, value in comparison.about.items()]
     lines += [f"  {name}: {value}" for name, value in sorted(comparison.versions.items())]
@@ -80,8 +80,8 @@ def _summary(comparison: Comparison, options: Options, baseline: str) -> Iterato
 
 
 def growth_text(growth: Growth) -> str:
-    """Return the figures of growing tables."""
-    lines = [f"{growth.database}: the same table with more sessions in it, ops/s", ""]
+    """Return the figures by table size."""
+    lines = [f"{growth.database}: ops/s by number of sessions", ""]
     rows: list[Sequence[str]] = []
     for (operation, callers), by_size in growth.figures.items():
         if not rows:
@@ -102,7 +102,7 @@ def as_json(
     baseline: str,
     about: dict[str, str],
 ) -> dict[str, Any]:
-    """Return everything, with every slice."""
+    """Return all figures, with every slice, as JSON."""
     return {
         "machine": about,
         "options": {
@@ -156,7 +156,7 @@ def _growth(growth: Growth) -> dict[str, Any]:
 
 
 def headline(callers: Sequence[int]) -> int:
-    """Return the number of callers that summaries are about: 64, or the nearest below."""
+    """Return the number of callers for summaries: 64, or the largest below."""
     return max((number for number in callers if number <= 64), default=min(callers))  # noqa: PLR2004
 
 
@@ -175,7 +175,7 @@ def _callers(number: int) -> str:
 
 
 def table_of(rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as lines: names to the left, figures to the right."""
+    """Return rows as lines, with names left-aligned and figures right-aligned."""
     rows = list(rows)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [

@@ -1,4 +1,4 @@
-"""Filling tables before anything is measured, as fast as each database can."""
+"""Fills tables before the measurement, as fast as each database allows."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _STATE = orjson.dumps(STATE)
 
 
 async def insert_rows(target: Target, table: FromClause, rows: Iterator[dict[str, Any]]) -> None:
-    """Insert ``rows`` into a table of any peer."""
-    statement: Insert = insert(table)  # type: ignore[arg-type]  # a TableClause will do
+    """Insert ``rows`` into the table of a peer."""
+    statement: Insert = insert(table)  # type: ignore[arg-type]  # a TableClause works too
     engine = scratch_engine(target.url, autocommit=False)
     try:
         chunk: list[dict[str, Any]] = []
@@ -57,7 +57,7 @@ async def _insert_chunk(
 
 
 async def create_session_table(target: Target, table: str) -> None:
-    """Make a table like this store's, as the migrations make it."""
+    """Create a table like this store's, with the migrations."""
     engine = scratch_engine(target.url)
     try:
         async with engine.connect() as connection:
@@ -68,17 +68,17 @@ async def create_session_table(target: Target, table: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Sessions to be made: their numbers, and when each expires."""
+    """Sessions to create: their numbers and deadlines."""
 
     table: str
     numbers: range
     deadline: int
-    """Of the first, in microseconds."""
+    """Deadline of the first session, in microseconds."""
     step: int
-    """From each to the next."""
+    """Difference between the deadlines of two sessions, in microseconds."""
 
     def part(self, start: int, size: int) -> _Batch:
-        """Return some of them."""
+        """Return the sessions with these numbers."""
         deadline = self.deadline + start * self.step
         return replace(self, numbers=self.numbers[start : start + size], deadline=deadline)
 
@@ -86,14 +86,14 @@ class _Batch:
 async def fill_session_table(
     target: Target, table: str, count: int, *, expired: bool = False, first: int = 0
 ) -> None:
-    """Put sessions number ``first`` and on into a table like this store's.
+    """Insert sessions into a table like this store's, starting with number ``first``.
 
     Args:
         target: The database.
         table: The name of the table.
-        count: How many.
-        expired: Whether they have expired, one after another, up to now; else all are live.
-        first: The number of the first.
+        count: The number of sessions.
+        expired: Whether their deadlines lie before now, one after another; else all are live.
+        first: The number of the first session.
     """
     now = time.time_ns() // 1_000
     numbers = range(first, first + count)
@@ -110,13 +110,13 @@ async def fill_session_table(
 
 
 def postgresql_key(number: str) -> str:
-    """Return SQL for the key of the session of this number."""
+    """Return SQL for the key of the session with this number."""
     session = f"encode(sha256(convert_to('session-' || {number}, 'UTF8')), 'hex')"
     return f"sha256(convert_to(left({session}, 32), 'UTF8'))"
 
 
 def _postgresql(batch: _Batch) -> str:
-    """Return an INSERT of sessions that the server works out for itself."""
+    """Return an INSERT of sessions that the server generates."""
     first, last = batch.numbers[0], batch.numbers[-1]
     return (
         f"INSERT INTO {batch.table} (id, deadline, state) "
@@ -126,7 +126,7 @@ def _postgresql(batch: _Batch) -> str:
 
 
 def _mysql(batch: _Batch) -> str:
-    """The same, without a function that returns a series."""
+    """Return the same INSERT for MySQL and MariaDB, which have no generate_series."""
     digits = " UNION ALL ".join(f"SELECT {digit} AS d" for digit in range(10))
     powers = range(len(str(len(batch.numbers) - 1)))
     joined = " CROSS JOIN ".join(f"({digits}) AS d{power}" for power in powers)

@@ -1,7 +1,7 @@
-"""What extending sessions does to the database: ``python -m benchmarks.wear``.
+"""Measures how extending sessions affects the database: ``python -m benchmarks.wear``.
 
-Two tables that differ in one thing: the index is on the bucket of the deadline, as the migrations
-make it, or on the deadline itself. Both get the same touches, a part of them in turn.
+Two tables differ in their index: it is on the bucket of the deadline, as the migrations create it,
+or on the deadline itself. Both get the same touches, in alternating parts.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ PARTS = 10
 
 @dataclass(slots=True)
 class Wear:
-    """A table, and what the touches did to it."""
+    """A table, and its measurements."""
 
     name: str
-    """Of the table, which says where its index is."""
+    """Name of the table, which tells where its index is."""
     seconds: float = 0.0
     before: Sizes | None = None
     after: Sizes | None = None
     hot: float | None = None
-    """The part of the updates that left the indexes alone; PostgreSQL alone counts them."""
+    """Share of HOT updates, which change no index; PostgreSQL only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ async def measure_wear(target: Target, touches: int) -> list[Wear]:
 
 
 def _target_of(target: Target, table: str) -> Target:
-    """Return where a table is: on SQLite in a file of its own, whose size is then the table's."""
+    """Return the place of a table; on SQLite its own file, whose size can be measured."""
     if target.database != "sqlite":
         return target
     path = Path(target.path).with_name(f"{table}.db")
@@ -97,7 +97,7 @@ async def _index_the_deadline(target: Target, table: str) -> None:
 
 
 async def _touch(target: Target, table: str, ids: Sequence[SessionId], count: int) -> float:
-    """Touch so many random sessions, and return how long it took."""
+    """Touch random sessions, and return the duration."""
     remaining = iter(random.choices(ids, k=count))
     options = {"pool_size": target.pool}
     async with SQLSessionStore(target.url, table=table, engine_options=options) as store:
@@ -129,7 +129,7 @@ async def _sizes(target: Target, table: str) -> Sizes:
 
 
 async def _hot(target: Target, table: str, touches: int) -> float | None:
-    """Return PostgreSQL's ratio of heap-only updates, once its statistics have arrived."""
+    """Return the share of HOT updates, when PostgreSQL's statistics are complete."""
     if target.database != "postgresql":
         return None
     updated = hot = 0
@@ -168,7 +168,7 @@ def _growth(before: int, after: int) -> str:
 
 
 async def run(databases: Sequence[str], sessions: int, touches: int, pool: int) -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     for name, value in machine().items():
         print(f"{name}: {value}")
     print(f"{touches:,} update_ttl over {sessions:,} sessions, {CALLERS} callers\n")
@@ -184,7 +184,7 @@ async def run(databases: Sequence[str], sessions: int, touches: int, pool: int) 
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmark with the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.wear", description=__doc__)
     parser.add_argument("--databases", type=comma_separated(DATABASES), default=DATABASES)
     parser.add_argument("--sessions", type=int, default=20_000)

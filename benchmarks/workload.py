@@ -1,4 +1,4 @@
-"""What every store is asked to do: the same sessions, operations and states."""
+"""The workload of every store: sessions, operations and states."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ TTL_MICROSECONDS = TTL_SECONDS * 1_000_000
 
 
 class Operation(enum.Enum):
-    """What a caller does again and again."""
+    """The operation that a caller repeats."""
 
     LOAD = "load"
-    """From an id to the decoded state."""
+    """Load a session and decode its state."""
     TOUCH = "touch"
-    """Extend a session, leaving its state alone."""
+    """Extend a session without changing its state."""
     UPDATE = "update"
     """Replace state and deadline."""
     REQUEST = "request"
-    """What a web request does: load, then touch."""
+    """Load, then touch, as a web request does."""
     ROTATE = "rotate"
-    """Give a session a new id, as after a login."""
+    """Give a session a new id, as at a login."""
     CREATE = "create"
-    """Store a new session. Last, as it makes the table grow."""
+    """Store a new session. Measured last, because it makes the table grow."""
 
 
 USER_AGENT = (
@@ -52,9 +52,9 @@ STATE: dict[str, Any] = {
 
 
 def session_id(number: int) -> str:
-    """Return the id of the ``number``th session made in advance.
+    """Return the id of the session with this number.
 
-    In no order, as random ids are; and each database can work it out for itself.
+    The ids are as unordered as random ones, and each database can compute them in SQL.
     """
     return hashlib.sha256(f"session-{number}".encode()).hexdigest()[:32]
 

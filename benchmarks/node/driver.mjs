@@ -1,5 +1,5 @@
-// Runs a session store of Node's in a process of its own. Each line of standard input is a request
-// in JSON, each line of standard output its answer; between requests, nothing runs. The loop is
+// Runs a Node session store in its own process. Each line of standard input is a request in JSON,
+// and each line of standard output a response. Between requests, the process is idle. The loop is
 // that of benchmarks/peer.py: callers that each repeat an operation until the time is over.
 
 import { randomBytes, createHash } from 'node:crypto';
@@ -17,7 +17,7 @@ const promised = (method, ...args) =>
     store[method](...args, (error, value) => (error ? reject(error) : resolve(value)));
   });
 
-// What express-session hands to a store: the data, and the cookie with its deadline.
+// What express-session passes to a store: the data, and the cookie with its deadline.
 const session = () => ({
   ...settings.state,
   cookie: { expires: new Date(Date.now() + settings.ttl * 1000), originalMaxAge: settings.ttl },
@@ -89,7 +89,7 @@ async function open(request) {
     });
     await store.onReady();
     const inner = store;
-    // It returns promises; where it takes callbacks, it wraps the same.
+    // It returns promises; its callback interface wraps the same code.
     store = {
       get: (id, done) => inner.get(id).then((value) => done(null, value), done),
       set: (id, data, done) => inner.set(id, data).then(() => done(null), done),

@@ -1,4 +1,4 @@
-"""The stores that are compared, in the order in which tables show them."""
+"""The stores that are compared, in the order of the tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchmarks.peer import Peer
 
 BASELINE: type[Peer] = CoalescingPeer
-"""What all others are compared with."""
+"""The store that all others are compared with."""
 
 PEERS: tuple[type[Peer], ...] = (
     CoalescingPeer,

@@ -15,14 +15,14 @@ from benchmarks.workload import STATE, TTL, session_id
 
 
 class AdvancedAlchemyPeer(AsyncPeer):
-    """Its ``get`` renews in the same call, which is both a touch and a whole request."""
+    """Its ``get`` extends the session too, so one call is a touch and a request."""
 
     name = "advanced-alchemy"
     databases = frozenset(DATABASES)
     description = "SQLAlchemyStore on a default engine; get(renew_for=..) is touch and request"
 
     async def open(self) -> None:
-        """Make the table and the store."""
+        """Create the table and the store."""
         try:
             from advanced_alchemy.extensions.litestar import (
                 EngineConfig,
@@ -92,7 +92,7 @@ class AdvancedAlchemyPeer(AsyncPeer):
         await self.store.set(session_id, self.encode(STATE), TTL)
 
     async def rotate(self, old: str, new: str) -> None:
-        """``set`` and ``delete``: it has no rotation."""
+        """Call ``set`` and ``delete``, because the store has no rotation."""
         await self.store.set(new, self.encode(STATE), TTL)
         await self.store.delete(old)
 

@@ -17,14 +17,14 @@ _OWN_FIELDS = {"user_id", "ip_address", "user_agent"}
 
 
 class CrudauthPeer(AsyncPeer):
-    """Its session storage on an ORM session maker, as its guide sets it up."""
+    """Its session storage on an ORM session maker, as in its guide."""
 
     name = "crudauth"
     databases = frozenset(DATABASES)
     description = "DatabaseStore(async_sessionmaker(engine, expire_on_commit=False))"
 
     async def open(self) -> None:
-        """Make the tables and the storage."""
+        """Create the tables and the storage."""
         try:
             from crudauth import DatabaseStore
             from crudauth.transports.session.schemas import (
@@ -61,7 +61,7 @@ class CrudauthPeer(AsyncPeer):
         return {"crudauth": version("crudauth")}
 
     def data(self) -> Any:
-        """Return the state in the form it has there."""
+        """Return the state in the form that crudauth uses."""
         own = {name: STATE[name] for name in _OWN_FIELDS}
         others = {name: value for name, value in STATE.items() if name not in _OWN_FIELDS}
         return self.model(**own, metadata=others)
@@ -87,6 +87,6 @@ class CrudauthPeer(AsyncPeer):
         await self.storage.create(self.data(), session_id)
 
     async def rotate(self, old: str, new: str) -> None:
-        """``create`` and ``delete``: it has no rotation."""
+        """Call ``create`` and ``delete``, because the store has no rotation."""
         await self.storage.create(self.data(), new)
         assert await self.storage.delete(old)

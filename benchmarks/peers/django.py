@@ -28,10 +28,10 @@ _ENGINES = {
 
 
 class DjangoPeer(Peer):
-    """As many threads as others have connections, each with one of its own that stays open.
+    """Django in as many threads as other peers have connections, each with its own connection.
 
-    Not its asynchronous interface, which runs every statement in one thread. Callers beyond the
-    threads wait in a queue, as requests do, and their latency includes it.
+    It does not use the asynchronous interface, which runs every statement in one thread. If there
+    are more callers than threads, they wait in a queue, and their latency includes the wait.
     """
 
     name = "Django sessions"
@@ -58,7 +58,7 @@ class DjangoPeer(Peer):
         database = self._database(engine)
         if not settings.configured:
             settings.configure(
-                SECRET_KEY="for benchmarks only",  # noqa: S106  # nobody's
+                SECRET_KEY="for benchmarks only",  # noqa: S106  # not a secret
                 DATABASES={"default": database},
                 INSTALLED_APPS=["django.contrib.sessions"],
                 SESSION_COOKIE_AGE=TTL_SECONDS,
@@ -98,7 +98,7 @@ class DjangoPeer(Peer):
             "CONN_MAX_AGE": None,
         }
         if engine == "sqlite3":
-            # As its documentation recommends for production, but for synchronous=NORMAL.
+            # As Django's documentation recommends for production, without synchronous=NORMAL.
             options = {
                 "timeout": 30,
                 "transaction_mode": "IMMEDIATE",
@@ -109,7 +109,7 @@ class DjangoPeer(Peer):
         return {**database, **host, "PASSWORD": url.password or ""}
 
     async def close(self) -> None:
-        """Nothing is left open: threads close their connections."""
+        """Do nothing: the threads close their connections."""
 
     async def describe(self) -> dict[str, str]:
         """Return the version."""
@@ -129,7 +129,7 @@ class DjangoPeer(Peer):
             _forget_connections()
 
     async def measure(self, operation: Operation, callers: int, seconds: float) -> Slice:
-        """Let threads serve callers, each of whom asks again as soon as it is answered."""
+        """Let threads serve callers that repeat their call when it returns."""
         return await asyncio.to_thread(self._measure, operation, callers, seconds)
 
     def _measure(self, operation: Operation, callers: int, seconds: float) -> Slice:
@@ -155,7 +155,7 @@ class DjangoPeer(Peer):
                     now = clock()
                     latencies.append(now - since)
                     waiting.put((caller, now))
-            except Exception as error:  # noqa: BLE001  # raised below, in the thread that asked
+            except Exception as error:  # noqa: BLE001  # raised below, in the calling thread
                 failures.append(error)
             done.wait()
             connection.close()
@@ -178,7 +178,7 @@ class DjangoPeer(Peer):
         return result
 
     def _operations(self) -> dict[Operation, Callable[[int], None]]:
-        """Return what a caller does, by its number."""
+        """Return the call of a caller, by its number."""
         store, ids, random = self.session_store, self.ids, Random()
         size, stride = len(ids), 256
 
@@ -193,7 +193,7 @@ class DjangoPeer(Peer):
 
         def update(_caller: int) -> None:
             session = any_session()
-            session._session_cache = dict(STATE)  # noqa: SLF001  # spares it a load
+            session._session_cache = dict(STATE)  # noqa: SLF001  # avoids a load
             session.save()
 
         def request(_caller: int) -> None:
@@ -210,7 +210,7 @@ class DjangoPeer(Peer):
             mine = range(caller % size, size, stride)
             index = mine[int(random.random() * len(mine))]
             session = store(ids[index])
-            session._session_cache = dict(STATE)  # noqa: SLF001  # spares it a load
+            session._session_cache = dict(STATE)  # noqa: SLF001  # avoids a load
             session.cycle_key()
             ids[index] = session.session_key
 
@@ -225,7 +225,7 @@ class DjangoPeer(Peer):
 
 
 def _forget_connections() -> None:
-    """Close this thread's connection, and let the next one be to the database of then."""
+    """Close the connection of this thread; the next one uses the current settings."""
     from django.db import connections
 
     connections.close_all()

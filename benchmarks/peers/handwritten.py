@@ -1,7 +1,7 @@
-"""The drivers with SQL written by hand: the same table, the same conditions, nothing else.
+"""The drivers with hand-written SQL, with the same table and the same conditions.
 
-Their table is this store's, whose touch leaves the indexes alone, and their keys are hashed
-here too: what differs is the road to the database.
+They use this store's table, so that a touch changes no index, and hash their keys as well. Only
+the way to the database differs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def key_of(session_id: str) -> bytes:
 
 
 class HandwrittenPeer(AsyncPeer):
-    """Two ways to reach a database: a row, or a count."""
+    """A driver: fetches one value, or returns the number of changed rows."""
 
     table: ClassVar[str]
     now: ClassVar[str]
@@ -31,7 +31,7 @@ class HandwrittenPeer(AsyncPeer):
     marker = "?"
 
     async def open(self) -> None:
-        """Make the table, connect, and write the statements."""
+        """Create the table, connect, and prepare the statement texts."""
         await create_session_table(self.target, self.table)
         await fill_session_table(self.target, self.table, self.target.sessions)
         await self.connect()
@@ -63,7 +63,7 @@ class HandwrittenPeer(AsyncPeer):
 
     @abstractmethod
     async def count(self, sql: str, *parameters: Any) -> int:
-        """Return how many rows were changed, committed."""
+        """Commit, and return the number of changed rows."""
 
     async def load(self, session_id: str) -> Any:
         """Select and decode."""
@@ -89,7 +89,7 @@ class HandwrittenPeer(AsyncPeer):
 
 
 class AsyncpgPeer(HandwrittenPeer):
-    """A pool as ``create_pool`` makes it."""
+    """A pool with the defaults of ``create_pool``."""
 
     name = "asyncpg pool"
     databases = frozenset({"postgresql"})
@@ -114,7 +114,7 @@ class AsyncpgPeer(HandwrittenPeer):
         )
 
     def options(self) -> dict[str, Any]:
-        """Return what the pool gets beside its size."""
+        """Return further options of the pool."""
         return {}
 
     async def close(self) -> None:
@@ -137,7 +137,7 @@ class AsyncpgPeer(HandwrittenPeer):
 
 
 class BareAsyncpgPeer(AsyncpgPeer):
-    """A pool that doesn't clean a connection up when it comes back: one round trip less."""
+    """A pool that does not reset returned connections, which saves a round trip."""
 
     name = "asyncpg pool, no reset"
     description = "the same, with a reset that does nothing: no round trip on return"
@@ -153,7 +153,7 @@ class BareAsyncpgPeer(AsyncpgPeer):
 
 
 class AiomysqlPeer(HandwrittenPeer):
-    """A pool as ``create_pool`` makes it, in autocommit."""
+    """A pool with the defaults of ``create_pool``, in autocommit mode."""
 
     name = "aiomysql pool"
     databases = frozenset({"mysql", "mariadb"})
@@ -205,7 +205,7 @@ class AiomysqlPeer(HandwrittenPeer):
 
 
 class AiosqlitePeer(HandwrittenPeer):
-    """One connection, as SQLite has one writer; cursors and commits as in its documentation."""
+    """One connection, because SQLite has one writer; used as its documentation shows."""
 
     name = "aiosqlite"
     databases = frozenset({"sqlite"})
@@ -233,20 +233,20 @@ class AiosqlitePeer(HandwrittenPeer):
         return {"aiosqlite": self.version}
 
     async def state_of(self, sql: str, *parameters: Any) -> bytes | None:
-        """Fetch from a cursor: three turns of the connection's thread."""
+        """Fetch from a cursor, with three thread switches."""
         async with self.connection.execute(sql, parameters) as cursor:
             row = await cursor.fetchone()
         return None if row is None else row[0]
 
     async def count(self, sql: str, *parameters: Any) -> int:
-        """Execute and commit: what other callers executed meanwhile is committed along."""
+        """Execute and commit; this also commits the statements of other callers."""
         cursor = await self.connection.execute(sql, parameters)
         await self.connection.commit()
         return cursor.rowcount
 
 
 class OneTurnAiosqlitePeer(AiosqlitePeer):
-    """The least that aiosqlite can do: one turn of its thread for each call."""
+    """aiosqlite with one thread switch for each call, its minimum."""
 
     name = "aiosqlite, one turn"
     description = "one connection in autocommit; execute_fetchall, or execute and no close; WAL"

@@ -1,4 +1,4 @@
-"""The session stores of Express, in a process of Node's that waits for its turn."""
+"""The session stores of Express, in a Node process that is idle between its slices."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parents[1] / "node"
 _DRIVER = _FOLDER / "driver.mjs"
 VARIABLE = "SESSIONSTORE_BENCH_NODE"
-"""The folder that has the node_modules; benchmarks/node if it is not set."""
+"""The folder that contains node_modules; default: benchmarks/node."""
 
 _LONGEST_LINE = 256 * 1024 * 1024
 
 
 class NodePeer(Peer):
-    """A store of Node's; see node/driver.mjs."""
+    """A Node store; see node/driver.mjs."""
 
     process: asyncio.subprocess.Process | None = None
 
     async def open(self) -> None:
-        """Start Node, make the table with the store's own means, and fill it."""
+        """Start Node, create the table as the store does, and fill it."""
         node = shutil.which("node")
         if node is None:
             raise NotRunError("node is not installed")
@@ -68,10 +68,10 @@ class NodePeer(Peer):
 
     @abstractmethod
     def seeds(self) -> tuple[TableClause, Iterator[dict[str, Any]]]:
-        """Return the store's table, and the sessions as it would write them."""
+        """Return the store's table, and the sessions in its format."""
 
     async def close(self) -> None:
-        """Let Node end."""
+        """Stop Node."""
         if self.process is not None:
             await self._ask(command="close")
             await self.process.wait()
@@ -81,11 +81,11 @@ class NodePeer(Peer):
         return self.versions
 
     async def verify(self) -> None:
-        """Let the driver try its operations."""
+        """Let the driver check its operations."""
         await self._ask(command="verify")
 
     async def measure(self, operation: Operation, callers: int, seconds: float) -> Slice:
-        """Let the driver run."""
+        """Let the driver run one slice."""
         answer = await self._ask(
             command="run", operation=operation.value, callers=callers, seconds=seconds
         )
@@ -98,7 +98,7 @@ class NodePeer(Peer):
         self.process.stdin.write(json.dumps(request).encode() + b"\n")
         await self.process.stdin.drain()
         line = await self.process.stdout.readline()
-        answer: dict[str, Any] = json.loads(line) if line else {"error": "node has ended"}
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "node exited"}
         if "error" in answer:
             raise RuntimeError(answer["error"])
         return answer

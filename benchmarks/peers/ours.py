@@ -16,14 +16,14 @@ RECORD = SessionRecord(STATE, TTL)
 
 
 class StorePeer(AsyncPeer):
-    """``SQLSessionStore`` with an engine of its own."""
+    """``SQLSessionStore`` with its own engine."""
 
     databases = frozenset(DATABASES)
     coalesce: ClassVar[bool]
     table: str
 
     async def open(self) -> None:
-        """Make the table and the store."""
+        """Create the table and the store."""
         await create_session_table(self.target, self.table)
         await fill_session_table(self.target, self.table, self.target.sessions)
         self.store = SQLSessionStore(
@@ -64,18 +64,18 @@ class StorePeer(AsyncPeer):
 
 
 class CoalescingPeer(StorePeer):
-    """As it comes."""
+    """The store with its default options."""
 
     name = "sessionstore_sql"
-    description = "its own engine; only the pool's size was set"
+    description = "default options, except the size of the pool"
     coalesce = True
     table = "bench_coalescing"
 
 
 class DirectPeer(StorePeer):
-    """A statement for each call."""
+    """The store without coalescing."""
 
     name = "sessionstore_sql, coalesce=False"
-    description = "the same, a statement for each call"
+    description = "the same, one statement for each call"
     coalesce = False
     table = "bench_direct"

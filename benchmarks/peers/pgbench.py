@@ -1,4 +1,4 @@
-"""PostgreSQL's own benchmark: prepared statements from C, with no work on the results."""
+"""pgbench: prepared statements from C, without processing the results."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from benchmarks.workload import TTL_MICROSECONDS, Operation
 
 _NOW = "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000)::bigint"
 _SAMPLED = 0.1
-"""The part of the transactions whose latency is logged: writing all of them costs throughput."""
+"""Share of the transactions whose latency is logged; logging all reduces throughput."""
 
 
 class PgbenchPeer(Peer):
-    """As many connections as others have in their pools: more made it slower.
+    """pgbench with as many connections as the other pools; more were slower.
 
-    Nobody waits for a connection there, so its latencies are those of statements alone.
+    No caller waits for a connection, so the latencies are those of statements only.
     """
 
     name = "pgbench"
@@ -29,12 +29,12 @@ class PgbenchPeer(Peer):
     operations = frozenset({Operation.LOAD, Operation.TOUCH})
     description = (
         "-M prepared, one thread, connections = min(callers, pool); whole seconds; "
-        "its latency has no queue in it"
+        "its latency includes no queue"
     )
     table = "bench_pgbench"
 
     async def open(self) -> None:
-        """Make the table and the scripts."""
+        """Create the table and the scripts."""
         program = shutil.which("pgbench")
         if program is None:
             raise NotRunError("pgbench is not installed")
@@ -76,7 +76,7 @@ class PgbenchPeer(Peer):
         assert found, "the session was not found"
 
     async def measure(self, operation: Operation, callers: int, seconds: float) -> Slice:
-        """Run pgbench for a slice, rounded up to whole seconds."""
+        """Run pgbench for one slice, rounded up to whole seconds."""
         log = Path(self.folder.name) / "log"
         before = _children_cpu()
         output = await self._run(
@@ -92,7 +92,7 @@ class PgbenchPeer(Peer):
         return Slice(count, count / throughput, cpu, p50, p99)
 
     def _logged(self) -> list[float]:
-        """Return the latencies in the logs, and remove these."""
+        """Return the latencies in the logs, and remove the logs."""
         latencies = []
         for path in Path(self.folder.name).glob("log*"):
             lines = path.read_text("ascii").splitlines()

@@ -1,4 +1,4 @@
-"""SQLAlchemy Core with an engine and statements written out, as an application would have them."""
+"""SQLAlchemy Core with hand-written statements, as in an application."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from benchmarks.peer import AsyncPeer
 from benchmarks.peers.handwritten import key_of
 from benchmarks.seeding import create_session_table, fill_session_table
 from benchmarks.workload import STATE, TTL_MICROSECONDS
-from sessionstore_sql.dialects import now
 from sessionstore_sql.schema import session_table
+from sessionstore_sql.sql.dialects import now
 
 if TYPE_CHECKING:
     from sqlalchemy import Executable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class CorePeer(AsyncPeer):
-    """Statements built once; a transaction for each write."""
+    """Statements are built once; each write is a transaction."""
 
     name = "SQLAlchemy Core"
     databases = frozenset(DATABASES)
@@ -32,7 +32,7 @@ class CorePeer(AsyncPeer):
     options: ClassVar[dict[str, Any]] = {}
 
     async def open(self) -> None:
-        """Make the table and the engine."""
+        """Create the table and the engine."""
         await create_session_table(self.target, self.table)
         await fill_session_table(self.target, self.table, self.target.sessions)
         self.engine = create_async_engine(
@@ -61,7 +61,7 @@ class CorePeer(AsyncPeer):
         return {"sqlalchemy": sqlalchemy.__version__}
 
     async def write(self, statement: Executable, **parameters: Any) -> None:
-        """Execute in a transaction, and require that a row was changed."""
+        """Execute in a transaction, and check that a row was changed."""
         async with self.engine.begin() as connection:
             result = await connection.execute(statement, parameters)
             assert result.rowcount != 0, "the session was not found"
@@ -92,7 +92,7 @@ class CorePeer(AsyncPeer):
 
 
 class AutocommitCorePeer(CorePeer):
-    """The same without BEGIN and COMMIT."""
+    """The same without ``BEGIN`` and ``COMMIT``."""
 
     name = "SQLAlchemy Core, AUTOCOMMIT"
     description = "the same, isolation_level=AUTOCOMMIT"

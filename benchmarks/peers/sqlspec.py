@@ -28,14 +28,14 @@ _DEADLINE_TYPES: dict[str, TypeEngine[Any]] = {
 
 
 class SqlspecPeer(AsyncPeer):
-    """Its ``get`` renews in the same call, which is both a touch and a whole request."""
+    """Its ``get`` extends the session too, so one call is a touch and a request."""
 
     name = "sqlspec"
     databases = frozenset(DATABASES)
     description = "its Litestar store on its own pool; get(renew_for=..) is touch and request"
 
     async def open(self) -> None:
-        """Make the table and the store."""
+        """Create the table and the store."""
         try:
             from litestar.serialization import decode_json, encode_json
 
@@ -91,7 +91,7 @@ class SqlspecPeer(AsyncPeer):
             "database": url.database,
             "minsize": size,
             "maxsize": size,
-            # Without it, its reads stay in a transaction: sessions made since are not found.
+            # Without it, reads stay in an old transaction and do not find new sessions.
             "autocommit": True,
         }
         return AiomysqlConfig(connection_config=pool, extension_config=extension), AiomysqlStore
@@ -109,7 +109,7 @@ class SqlspecPeer(AsyncPeer):
         await self.config.close_pool()
 
     async def describe(self) -> dict[str, str]:
-        """Return the version, and what it does about durability."""
+        """Return the version and the durability settings."""
         found = version("sqlspec")
         if self.target.database == "sqlite":
             async with self.config.provide_connection() as connection:
@@ -139,6 +139,6 @@ class SqlspecPeer(AsyncPeer):
         await self.store.set(session_id, self.encode(STATE), TTL)
 
     async def rotate(self, old: str, new: str) -> None:
-        """``set`` and ``delete``: it has no rotation."""
+        """Call ``set`` and ``delete``, because the store has no rotation."""
         await self.store.set(new, self.encode(STATE), TTL)
         await self.store.delete(old)

@@ -1,4 +1,4 @@
-"""starsessions on Redis: what people use in place of SQL, and what it is worth to them."""
+"""starsessions on Redis, a common alternative to SQL."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _CHUNK = 1_000
 
 
 class StarsessionsPeer(AsyncPeer):
-    """Beside every database, though it uses none."""
+    """Runs with every database, although it uses none."""
 
     name = "starsessions on Redis"
     databases = frozenset(DATABASES)
-    description = "RedisStore, BlockingConnectionPool; a touch writes the session, as it does"
+    description = "RedisStore, BlockingConnectionPool; a touch writes the whole session"
 
     async def open(self) -> None:
         """Connect, and write the sessions."""
@@ -42,7 +42,7 @@ class StarsessionsPeer(AsyncPeer):
             self.info = await self.redis.info()
         except Exception as error:
             await self.redis.aclose()
-            raise NotRunError(f"no Redis answers: {one_line(error)}") from error
+            raise NotRunError(f"Redis is not available: {one_line(error)}") from error
         data = self.serializer.serialize(STATE)
         for start in range(0, self.target.sessions, _CHUNK):
             async with self.redis.pipeline(transaction=False) as pipeline:
@@ -59,7 +59,7 @@ class StarsessionsPeer(AsyncPeer):
         await self.redis.aclose()
 
     async def describe(self) -> dict[str, str]:
-        """Return versions and what a write is worth."""
+        """Return versions and durability settings."""
         return {
             "starsessions": version("starsessions"),
             "redis": (
@@ -74,7 +74,7 @@ class StarsessionsPeer(AsyncPeer):
         return self.serializer.deserialize(data) if data else None
 
     async def touch(self, session_id: str) -> None:
-        """``write``: it has no touch."""
+        """Call ``write``, because the store has no touch."""
         await self.update(session_id)
 
     async def update(self, session_id: str) -> None:
@@ -87,6 +87,6 @@ class StarsessionsPeer(AsyncPeer):
         await self.update(session_id)
 
     async def rotate(self, old: str, new: str) -> None:
-        """``remove`` and ``write``."""
+        """Call ``remove`` and ``write``."""
         await self.store.remove(old)
         await self.update(new)

@@ -1,1 +1,1 @@
-"""What sessions cost a web request: ``python -m benchmarks.web``."""
+"""Measures what sessions add to a web request: ``python -m benchmarks.web``."""

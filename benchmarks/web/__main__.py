@@ -9,7 +9,7 @@ import json
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +34,12 @@ PACKAGES = ("crudauth", "fastapi", "litestar", "redis", "starlette", "starsessio
 
 
 class Visit(enum.Enum):
-    """What a connection repeats."""
+    """The request that a connection repeats."""
 
     READ = "read"
-    """A page that looks into the session."""
+    """A page that reads the session."""
     WRITE = "write"
-    """A page that changes it."""
+    """A page that changes the session."""
 
     @property
     def method(self) -> str:
@@ -56,14 +56,14 @@ class Running:
     client: Client
 
     async def measure(self, visit: Visit, connections: int, seconds: float) -> Slice:
-        """Return what it did while it was its turn; the CPU is the server's."""
+        """Measure one slice; the CPU time is that of the server."""
         cpu, started = cpu_seconds(self.process), time.perf_counter()
         latencies = await self._repeat(visit, connections, seconds)
         elapsed = time.perf_counter() - started
         return slice_of(latencies, elapsed, cpu_seconds(self.process) - cpu)
 
     async def statements(self, visit: Visit, connections: int, seconds: float) -> float:
-        """Return how many statements, or commands of Redis, a request takes."""
+        """Return the number of statements or Redis commands per request."""
         await self.client.count(start=True)
         try:
             requests = len(await self._repeat(visit, connections, seconds))
@@ -102,7 +102,7 @@ async def compare(target: Target, given: argparse.Namespace) -> Comparison:
                     await client.start_sessions(target.sessions)
                     running.append(Running(application, process, client))
                     stack.push(own.pop_all())
-            except Exception as error:  # noqa: BLE001  # whatever it is, the others can run
+            except Exception as error:  # noqa: BLE001  # the other peers can still run
                 reason = str(error) if isinstance(error, NotRunError) else one_line(error)
                 comparison.not_run[application.name] = reason
         await settle(target)
@@ -120,20 +120,20 @@ async def measure_in_turn(
     given: argparse.Namespace,
     comparison: Comparison,
 ) -> None:
-    """Count first, which warms up; then take slices, one peer after another, round after round."""
+    """Count statements, which warms up; then take slices of each peer in turn."""
     slices: dict[str, list[Slice]] = {}
     statements = comparison.statements[visit, connections] = {}
     for each in running:
         name = each.application.name
         try:
             statements[name] = await each.statements(visit, connections, given.seconds)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the others can run
+        except Exception as error:  # noqa: BLE001  # the other peers can still run
             comparison.not_run[f"{name}, {visit.value}, {connections}"] = one_line(error)
         else:
             slices[name] = []
     able = [each for each in running if each.application.name in slices]
     for turn in range(given.rounds):
-        # Another one begins each round: nobody always follows the same neighbour's writes.
+        # Each round starts with another peer, so that the order of the peers has no effect.
         start = turn % max(1, len(able))
         for each in (*able[start:], *able[:start]):
             slices[each.application.name].append(
@@ -142,8 +142,15 @@ async def measure_in_turn(
     comparison.figures[visit, connections] = {name: Figures(mine) for name, mine in slices.items()}
 
 
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def chosen(parts: Sequence[str]) -> list[Application]:
-    """Return the peers that were asked for, this package's first, and what they stand on."""
+    """Return the selected peers, this package first, and their applications without sessions."""
     wanted = [
         each
         for each in APPLICATIONS
@@ -154,7 +161,7 @@ def chosen(parts: Sequence[str]) -> list[Application]:
 
 
 def text_of(comparison: Comparison) -> str:
-    """Return everything about one database as text."""
+    """Return the report on one database as text."""
     lines = [f"== {comparison.database} ==", ""]
     lines += [f"  {name}: {value}" for name, value in comparison.about.items()]
     if comparison.not_run:
@@ -190,7 +197,7 @@ def _rows(figures: dict[str, Figures], statements: dict[str, float]) -> Iterator
 
 
 def session_cost(application: Application, figures: dict[str, Figures]) -> float | None:
-    """Return the seconds of the server's CPU that sessions add to a request."""
+    """Return the CPU seconds that sessions add to a request on the server."""
     if application.floor not in figures or application.floor == application.name:
         return None
     with_sessions = figures[application.name].median("cpu_per_operation")
@@ -200,10 +207,10 @@ def session_cost(application: Application, figures: dict[str, Figures]) -> float
 def as_json(
     comparisons: Sequence[Comparison], given: argparse.Namespace, on: dict[str, str]
 ) -> dict[str, Any]:
-    """Return everything, with every slice."""
+    """Return all figures, with every slice, as JSON."""
     return {
         "machine": on,
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: _version_of(name) for name in PACKAGES},
         "options": {
             name: getattr(given, name) for name in ("seconds", "rounds", "sessions", "pool", "loop")
         },
@@ -232,13 +239,13 @@ def as_json(
 
 
 async def run(given: argparse.Namespace) -> None:
-    """Measure, and print each database as soon as it is done."""
+    """Measure, and print the results of each database when they are complete."""
     on = machine()
-    for name, value in (on | {name: version(name) for name in PACKAGES}).items():
+    for name, value in (on | {name: _version_of(name) for name in PACKAGES}).items():
         print(f"{name}: {value}")
     print(
         f"{given.rounds} rounds of {given.seconds} s for each figure, {given.sessions:,} sessions, "
-        f"{given.pool} connections to its database for each peer, {given.loop}\n"
+        f"{given.pool} database connections for each peer, {given.loop}\n"
     )
     for each in chosen(given.peers):
         print(f"  {each.name}: {each.description}")
@@ -257,21 +264,21 @@ async def run(given: argparse.Namespace) -> None:
 
 
 def parse_options() -> argparse.Namespace:
-    """Return what the command line asks for."""
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.web",
-        description="What sessions cost a web request, with peers' beside this package's. "
+        description="Measure what sessions add to a web request, for this package and others. "
         "See benchmarks/README.md.",
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="about two minutes; too short to be quoted")
+    add("--quick", action="store_true", help="about two minutes; too short for publication")
     add("--databases", type=comma_separated(DATABASES), default=("postgresql",))
-    add("--connections", type=integers, help="to the server (default: 1,16,64,256)")
-    add("--seconds", type=float, help="of a slice (default: 1)")
-    add("--rounds", type=int, help="slices of each peer for each figure (default: 7)")
-    add("--sessions", type=int, help="begun in advance with each peer (default: 5,000)")
-    add("--pool", type=int, default=8, help="each peer's connections (default: 8)")
-    add("--loop", choices=("uvloop", "asyncio"), default="uvloop", help="of the servers")
+    add("--connections", type=integers, help="connections to the server (default: 1,16,64,256)")
+    add("--seconds", type=float, help="length of a slice (default: 1)")
+    add("--rounds", type=int, help="slices per peer and figure (default: 7)")
+    add("--sessions", type=int, help="sessions of each peer (default: 5,000)")
+    add("--pool", type=int, default=8, help="database connections of each peer (default: 8)")
+    add("--loop", choices=("uvloop", "asyncio"), default="uvloop", help="event loop of the servers")
     add("--peers", type=comma_separated(None), default=(), help="parts of names")
     add("--json", type=Path, help="write all figures to this file")
     given = parser.parse_args()
@@ -284,12 +291,12 @@ def parse_options() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmark with the options of the command line."""
     try:
         from uvloop import new_event_loop
     except ImportError:
         new_event_loop = asyncio.new_event_loop
-    # The client's loop is the fastest there is, whatever the servers': it shares their machine.
+    # The client always uses the fastest loop, because it shares the machine with the servers.
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(run(parse_options()))
 

@@ -1,8 +1,8 @@
 """The same small application with each peer's sessions.
 
-``POST /start`` begins a session with the state of the workload, ``GET /read`` answers with the
-user in it, and ``POST /write`` puts something else into it. Each peer is configured as its
-documentation recommends, with the lifetime and the number of connections that all have.
+``POST /start`` creates a session with the state of the workload. ``GET /read`` returns the user in
+it, and ``POST /write`` changes it. Each peer is configured as its documentation recommends. All
+have the same lifetime and number of connections.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An application, and whom it asks for sessions."""
+    """An application, and the package that provides its sessions."""
 
     app: Any
     engine: AsyncEngine | None = None
@@ -30,21 +30,21 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A peer."""
+    """Name of the peer."""
 
     name: str
     description: str
     framework: str
     function: str
-    """In the module of that framework, which is imported where it is served."""
+    """Factory in the module of the framework, which only the server process imports."""
 
     @property
     def floor(self) -> str:
-        """The application of the same framework without sessions."""
+        """Name of the application of the same framework without sessions."""
         return f"no sessions, {self.framework}"
 
     def serve(self, target: Target) -> AbstractAsyncContextManager[Served]:
-        """Make it, and clean up after it."""
+        """Create the application, and release its resources afterwards."""
         module = import_module(f"benchmarks.web.on_{self.framework.lower()}")
         served: AbstractAsyncContextManager[Served] = getattr(module, self.function)(target)
         return served
@@ -57,25 +57,37 @@ def _floor(framework: str) -> Application:
 APPLICATIONS = (
     Application(
         "sessionstore_sql",
-        "sessionstore_sql.starlette.SessionMiddleware as it comes: extends when a fifth has passed",
+        "sessionstore_sql.starlette.SessionMiddleware; extends when a fifth of max_age has passed",
         "Starlette",
         "ours",
     ),
     Application(
         "sessionstore_sql, extending",
-        "the same with renewal_threshold=1: each request extends",
+        "the same with renewal_threshold=1: every request extends",
         "Starlette",
         "ours_extending",
     ),
     Application(
+        "sessionstore_sql, signed in",
+        "the same with subject_of: every session belongs to a user",
+        "Starlette",
+        "ours_signed_in",
+    ),
+    Application(
+        "sessionstore_sql on Litestar",
+        "sessionstore_sql.litestar.SQLSessionConfig",
+        "Litestar",
+        "ours",
+    ),
+    Application(
         "signed cookies",
-        "Starlette's SessionMiddleware: nothing on the server, all of it in each request",
+        "Starlette's SessionMiddleware: the whole session is in the cookie",
         "Starlette",
         "signed_cookies",
     ),
     Application(
         "starsessions on Redis",
-        "RedisStore, autoloaded; writes with each response, as it does",
+        "RedisStore, autoloaded; writes with each response by default",
         "Starlette",
         "starsessions_on_redis",
     ),
@@ -87,13 +99,13 @@ APPLICATIONS = (
     ),
     Application(
         "crudauth",
-        "SessionManager on DatabaseStore in a dependency, without CSRF tokens and the user",
+        "SessionManager on DatabaseStore, without CSRF tokens and the query for the user",
         "FastAPI",
         "crudauth",
     ),
     Application(
         "Litestar on Redis",
-        "ServerSideSessionConfig on RedisStore; writes with each response, as it does",
+        "ServerSideSessionConfig on RedisStore; writes with each response by default",
         "Litestar",
         "on_redis",
     ),

@@ -1,4 +1,4 @@
-"""What applications keep their sessions in."""
+"""The stores that the applications use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def store_on(target: Target) -> AsyncIterator[SQLSessionStore]:
-    """Give this package's store, on a table of its own."""
+    """Yield this package's store, with its own table."""
     table = f"bench_{secrets.token_hex(4)}"
     await create_session_table(target, table)
     options = {"pool_size": target.pool}
@@ -29,7 +29,7 @@ async def store_on(target: Target) -> AsyncIterator[SQLSessionStore]:
 
 @asynccontextmanager
 async def redis_for(target: Target) -> AsyncIterator[tuple[Any, str]]:
-    """Give a client of Redis, and a prefix whose keys are removed in the end."""
+    """Yield a Redis client and a prefix; keys with the prefix are removed at the end."""
     import redis.asyncio as redis
 
     pool: Any = redis.BlockingConnectionPool.from_url(

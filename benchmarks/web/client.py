@@ -1,4 +1,4 @@
-"""A client that costs little: keep-alive connections, each of which asks again when answered."""
+"""A fast client: keep-alive connections that repeat a request when they get the response."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _END_OF_HEADERS = b"\r\n\r\n"
 
 
 class ResponseError(Exception):
-    """An answer that was not expected."""
+    """The server sent an unexpected response."""
 
 
 class Connection(asyncio.Protocol):
-    """One connection, one request at a time."""
+    """One connection with one request at a time."""
 
     def __init__(self) -> None:
         self._received = b""
@@ -29,10 +29,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self._transport: Any = transport  # uvloop's is not of asyncio's class
+        self._transport: Any = transport  # uvloop has its own class
 
     def data_received(self, data: bytes) -> None:
-        """Answer who waits, when all is there."""
+        """Pass on the response when it is complete."""
         self._received += data
         head, end, body = self._received.partition(_END_OF_HEADERS)
         if not end:
@@ -46,19 +46,19 @@ class Connection(asyncio.Protocol):
             self._answer.set_result((head, body))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell who waits."""
+        """Report that the connection was closed."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ResponseError(f"the connection was closed: {error}"))
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self._transport.close()
 
     async def ask(self, request: bytes) -> tuple[bytes, bytes]:
-        """Return headers and body of the answer.
+        """Return the headers and the body of the response.
 
         Raises:
-            ResponseError: It is none, or not 200.
+            ResponseError: There is no response, or its status is not 200.
         """
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -83,7 +83,7 @@ class Client:
         self.cookies: list[bytes] = []
 
     async def connect(self, number: int) -> Sequence[Connection]:
-        """Return so many connections."""
+        """Return this many open connections."""
         loop = asyncio.get_running_loop()
         while len(self._connections) < number:
             _, connection = await loop.create_connection(Connection, "127.0.0.1", self._port)
@@ -96,7 +96,7 @@ class Client:
             connection.close()
 
     async def start_sessions(self, number: int) -> None:
-        """Begin so many, and keep their cookies; where there is none, one request without."""
+        """Start sessions and keep their cookies; without sessions, keep one empty cookie."""
         wanted = iter(range(number))
 
         async def start(connection: Connection) -> None:
@@ -109,10 +109,10 @@ class Client:
     async def repeat(
         self, method: str, path: str, connections: int, seconds: float, expected: bytes
     ) -> list[float]:
-        """Let each connection repeat a request, with a random session; return the latencies.
+        """Repeat a request on each connection, with random sessions; return the latencies.
 
         Raises:
-            ResponseError: An answer has another body than ``expected``.
+            ResponseError: A response has another body than ``expected``.
         """
         requests = [request(method, path, cookie) for cookie in self.cookies]
         latencies: list[float] = []
@@ -124,7 +124,7 @@ class Client:
             while now < end:
                 _, body = await connection.ask(requests[int(random() * len(requests))])
                 if body != expected:
-                    raise ResponseError(f"{path} answered {body[:80]!r}")
+                    raise ResponseError(f"{path} returned {body[:80]!r}")
                 then, now = now, clock()
                 latencies.append(now - then)
 
@@ -135,20 +135,20 @@ class Client:
         return latencies
 
     async def count(self, *, start: bool) -> int:
-        """Let the server begin to count what it asks of its database, or say how much it was."""
+        """Start counting database statements in the server, or return the count."""
         (connection,) = await self.connect(1)
         _, body = await connection.ask(request("GET", START if start else STOP))
         return int(body)
 
 
 def cookies_of(head: bytes) -> bytes:
-    """Return the cookies that an answer sets, as a request sends them."""
+    """Return the cookies that a response sets, as a request sends them."""
     return b"; ".join(value.partition(b";")[0] for value in _headers(head, b"set-cookie"))
 
 
 @contextmanager
 def connected_to(port: int) -> Iterator[Client]:
-    """Give a client, which is closed in the end."""
+    """Yield a client, and close it at the end."""
     client = Client(port)
     try:
         yield client

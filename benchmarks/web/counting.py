@@ -1,4 +1,4 @@
-"""Counting what an application asks of its database, while somebody wants to know."""
+"""Counts the database statements of an application between two requests."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ START, STOP = "/-/count", "/-/counted"
 
 
 class Counting:
-    """An application that counts from a request for ``START`` until one for ``STOP``.
+    """Counts from a request for ``START`` until one for ``STOP``.
 
-    Statements of SQLAlchemy, without BEGIN and COMMIT, and commands of Redis.
+    It counts statements of SQLAlchemy, without ``BEGIN`` and ``COMMIT``, and commands of Redis.
     """
 
     def __init__(self, served: Served) -> None:
@@ -25,7 +25,7 @@ class Counting:
         self._count = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request."""
+        """Handle one request."""
         path = scope.get("path")
         if path not in {START, STOP}:
             await self._app(scope, receive, send)

@@ -16,7 +16,7 @@ from benchmarks.workload import STATE, TTL_SECONDS
 
 @asynccontextmanager
 async def alone(_target: Target) -> AsyncIterator[Served]:
-    """The application, with a dependency that costs nothing."""
+    """The application without sessions, with a trivial dependency."""
     app = FastAPI()
     Current = Annotated[dict[str, Any], Depends(_no_session)]  # noqa: N806  # a type
 
@@ -34,7 +34,7 @@ async def alone(_target: Target) -> AsyncIterator[Served]:
 
 @asynccontextmanager
 async def crudauth(target: Target) -> AsyncIterator[Served]:
-    """What its transport does for a session, by what it does it with."""
+    """The calls that crudauth's transport makes for a session."""
     from crudauth import DatabaseStore, SessionManager
 
     engine = create_async_engine(target.url, pool_size=target.pool, max_overflow=0)
@@ -67,7 +67,7 @@ def _site(manager: Any) -> FastAPI:
     Current = Annotated[Any, Depends(current)]  # noqa: N806  # a type
 
     async def start(request: Request) -> PlainTextResponse:
-        # Each session is another user's: their number is limited.
+        # Each session has its own user, because the sessions of a user are limited.
         user = secrets.randbits(60)
         session_id, token = await manager.create_session(request, user, metadata=dict(STATE))
         response = PlainTextResponse("")

@@ -1,4 +1,4 @@
-"""Litestar: its own server-side sessions."""
+"""Litestar: this package's sessions, and its own."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -11,13 +11,13 @@ from litestar.stores.redis import RedisStore
 
 from benchmarks.databases import Target
 from benchmarks.web.applications import Served
-from benchmarks.web.backends import redis_for
-from benchmarks.workload import STATE, TTL_SECONDS
+from benchmarks.web.backends import redis_for, store_on
+from benchmarks.workload import STATE, TTL, TTL_SECONDS
 
 
 @asynccontextmanager
 async def alone(_target: Target) -> AsyncIterator[Served]:
-    """The application, with a dict where others have a session."""
+    """The application without sessions, with a dict in their place."""
     yield Served(_site(middleware=[_no_sessions]))
 
 
@@ -29,6 +29,16 @@ async def on_redis(target: Target) -> AsyncIterator[Served]:
         config = ServerSideSessionConfig(max_age=TTL_SECONDS)
         app = _site(middleware=[config.middleware], stores={"sessions": store})
         yield Served(app, redis=client)
+
+
+@asynccontextmanager
+async def ours(target: Target) -> AsyncIterator[Served]:
+    """This package's middleware."""
+    from sessionstore_sql.litestar import SQLSessionConfig
+
+    async with store_on(target) as store:
+        config = SQLSessionConfig(store=store, max_age=TTL)
+        yield Served(_site(middleware=[config.middleware]), engine=store.engine)
 
 
 def _no_sessions(app: Any) -> Any:

@@ -20,7 +20,7 @@ from benchmarks.workload import STATE, TTL, TTL_SECONDS
 
 @asynccontextmanager
 async def alone(_target: Target) -> AsyncIterator[Served]:
-    """The application, with a dict where others have a session."""
+    """The application without sessions, with a dict in their place."""
     yield Served(_site(Middleware(_NoSessions)))
 
 
@@ -36,8 +36,15 @@ async def ours(target: Target, **options: Any) -> AsyncIterator[Served]:
 
 @asynccontextmanager
 async def ours_extending(target: Target) -> AsyncIterator[Served]:
-    """This package's middleware, where each request extends its session."""
+    """This package's middleware; every request extends its session."""
     async with ours(target, renewal_threshold=1) as served:
+        yield served
+
+
+@asynccontextmanager
+async def ours_signed_in(target: Target) -> AsyncIterator[Served]:
+    """This package's middleware, with sessions that belong to users."""
+    async with ours(target, subject_of=lambda state: state.get("user_id")) as served:
         yield served
 
 

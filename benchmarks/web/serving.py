@@ -1,4 +1,4 @@
-"""An application under uvicorn, in a process of its own."""
+"""Runs an application under uvicorn in its own process."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from benchmarks.web.applications import Application
 
 _ORDER = "SESSIONSTORE_BENCH_WEB_ORDER"
-"""What to serve, as JSON: other users of the machine can read a command line."""
+"""Environment variable with the options as JSON; other users can read command lines."""
 _PATIENCE_S = 30
 
 
 @contextmanager
 def serving(application: Application, target: Target, loop: str) -> Iterator[tuple[int, int]]:
-    """Give the port at which the application is served, and the id of its process.
+    """Yield the port of the application and the id of its process.
 
     Raises:
-        NotRunError: It does not start.
+        NotRunError: The application does not start.
     """
     with socket.create_server(("127.0.0.1", 0), backlog=2_048) as listener:
         port: int = listener.getsockname()[1]
@@ -60,7 +60,7 @@ def serving(application: Application, target: Target, loop: str) -> Iterator[tup
     try:
         if not server.stdout.readline():
             _, errors = server.communicate(timeout=_PATIENCE_S)
-            raise NotRunError((errors.strip().splitlines() or ["it said nothing"])[-1][:160])
+            raise NotRunError((errors.strip().splitlines() or ["no output"])[-1][:160])
         yield port, server.pid
     finally:
         server.send_signal(signal.SIGTERM)
@@ -72,8 +72,8 @@ def serving(application: Application, target: Target, loop: str) -> Iterator[tup
 
 
 def cpu_seconds(process: int) -> float:
-    """Return the CPU that a process has used, all its threads; see proc(5)."""
-    with open(f"/proc/{process}/stat", encoding="ascii") as file:  # noqa: PTH123  # each slice
+    """Return the CPU seconds of a process with all its threads; see proc(5)."""
+    with open(f"/proc/{process}/stat", encoding="ascii") as file:  # noqa: PTH123  # called for each slice
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -89,7 +89,7 @@ async def _serve() -> None:
             access_log=False,
             log_level="warning",
             ws="none",
-            timeout_keep_alive=3_600,  # its connections wait while it is others' turn
+            timeout_keep_alive=3_600,  # connections are idle during the slices of other peers
         )
         server = uvicorn.Server(config)
         print("ready", flush=True)
@@ -97,8 +97,8 @@ async def _serve() -> None:
 
 
 def main() -> None:
-    """Serve what the environment asks for, until SIGTERM."""
-    # uvicorn stops at this signal and then raises it again, which would be the end right here.
+    """Serve the application that the environment selects, until SIGTERM."""
+    # uvicorn stops at this signal and then raises it again, which would end the process here.
     signal.signal(signal.SIGTERM, lambda *_: None)
     loop = json.loads(os.environ[_ORDER])["loop"]
     factory = None
