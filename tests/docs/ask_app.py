@@ -1,9 +1,8 @@
-"""Start the ``app`` of ``app.py`` as its server would, ask it for ``/``, and stop it.
+"""Start the ``app`` of ``app.py`` as its server would, send ``GET /``, and stop it.
 
     python ask_app.py
 
-Run by the tests of the pages, in the folder of the page. Any answer but an error of the
-application will do.
+The tests of the pages run it in the folder of the page. Any response below 500 is accepted.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ SERVER_ERRORS = 500
 
 
 async def status_of_asgi(app: Any) -> int:
-    """Start, ask and stop an ASGI application; return the status of its answer."""
+    """Start an ASGI application, send ``GET /``, and stop it; return the status."""
     to_lifespan: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     from_lifespan: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     state: dict[str, Any] = {}
     scope: dict[str, Any] = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": state}
     lifespan = asyncio.create_task(app(scope, to_lifespan.get, from_lifespan.put))
-    # An application without a lifespan refuses the scope, as Django's does.
+    # An application without a lifespan rejects the scope, as Django's does.
     with_lifespan = await _takes_part(lifespan, to_lifespan, from_lifespan, "startup")
 
     sent: list[dict[str, Any]] = []
@@ -73,7 +72,7 @@ async def _takes_part(
     await asyncio.wait({lifespan, answer}, return_when=asyncio.FIRST_COMPLETED)
     if not answer.done():
         answer.cancel()
-        lifespan.exception()  # looked at, so that asyncio does not complain
+        lifespan.exception()  # retrieved, so that asyncio does not log it
         return False
     message = answer.result()
     assert message["type"] == f"lifespan.{step}.complete", message
@@ -81,7 +80,7 @@ async def _takes_part(
 
 
 async def status_of_aiohttp(app: Any) -> int:
-    """Start, ask and stop an aiohttp application; return the status of its answer."""
+    """Start an aiohttp application, send ``GET /``, and stop it; return the status."""
     from aiohttp.test_utils import TestClient, TestServer
 
     async with TestClient(TestServer(app)) as client, client.get("/") as response:
@@ -99,4 +98,4 @@ if __name__ == "__main__":
     status = asyncio.run(
         status_of_aiohttp(the_app) if is_aiohttp(the_app) else status_of_asgi(the_app)
     )
-    sys.exit(f"the app answered {status} to GET /" if status >= SERVER_ERRORS else 0)
+    sys.exit(f"the app returned {status} for GET /" if status >= SERVER_ERRORS else 0)

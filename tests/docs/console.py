@@ -1,4 +1,4 @@
-"""What a console block says: commands, and what they print."""
+"""The commands of a console block and their expected output."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Command:
     """A command at a prompt.
 
     Args:
-        line: What is typed.
-        output: What is shown below it, ``""`` where nothing is.
+        line: The command.
+        output: The expected output, or ``""``.
     """
 
     line: str
@@ -27,12 +27,12 @@ class Command:
 
     @property
     def is_server(self) -> bool:
-        """Whether it goes on in the background."""
+        """Whether the command runs in the background."""
         return self.line.endswith(" &")
 
 
 def commands_in(code: str) -> Iterator[Command]:
-    r"""Yield the commands of a block; a line that ends in ``\`` goes on in the next.
+    r"""Yield the commands of a block; a line that ends in ``\`` continues on the next.
 
     Raises:
         ValueError: The block does not begin with a prompt.
@@ -55,19 +55,19 @@ def commands_in(code: str) -> Iterator[Command]:
 
 
 def matches(shown: str, printed: str) -> bool:
-    """Whether ``printed`` is what is shown; ``...`` there stands for any text, lines or none."""
+    """Whether ``printed`` matches ``shown``, where ``...`` stands for any text."""
     pattern = ".*?".join(map(re.escape, shown.split(_ANYTHING)))
     lines = "\n".join(line.rstrip() for line in printed.splitlines())
     return re.fullmatch(pattern, lines.strip(), re.DOTALL) is not None
 
 
 def fault_of_installation(line: str) -> str | None:
-    """Return what is wrong with ``pip install ..`` or ``make ..``, which are not run.
+    """Return what is wrong with ``pip install ..`` or ``make ..``, or ``None``.
 
-    ``None`` for one that is right.
+    These commands are checked but not run.
 
     Raises:
-        ValueError: It is another command, which is to be run.
+        ValueError: It is another command.
     """
     match line.split():
         case ["make", target, *_]:
@@ -85,5 +85,5 @@ def fault_of_installation(line: str) -> str | None:
 
 
 def is_installation(line: str) -> bool:
-    """Whether a command only installs something, or is one of make's."""
+    """Whether the command is an installation or a make target."""
     return re.match(r"(make|pip install|python -m pip install) ", line) is not None

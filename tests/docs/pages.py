@@ -1,4 +1,4 @@
-"""The pages and their fenced blocks. What becomes of a block is in CONTRIBUTING.md, "Pages"."""
+"""The pages and their fenced blocks; CONTRIBUTING.md, "Pages", says how they are run."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Block:
     """A fenced block.
 
     Args:
-        page: The file it is in, from the root of the repository.
+        page: The file that contains it, relative to the root of the repository.
         line: The line of its fence.
-        language: What the fence says it is in.
-        title: The name of the file it is, or is part of; ``None`` for none.
-        code: What is between the fences.
-        left_out: Why it is not run; ``None`` for a block that is.
+        language: The language after the fence.
+        title: The name of the file to which it is written, or ``None``.
+        code: The text between the fences.
+        left_out: The reason why it is not run, or ``None``.
     """
 
     page: str
@@ -52,7 +52,7 @@ def blocks_of(path: Path) -> list[Block]:
 
 
 def blocks_in(text: str, page: str) -> Iterator[Block]:
-    """Yield the blocks of a text; those in lists, notes and tabs are indented there.
+    """Yield the blocks of a text, also those that are indented in lists, notes and tabs.
 
     Raises:
         ValueError: A fence is never closed.
@@ -88,7 +88,7 @@ def blocks_in(text: str, page: str) -> Iterator[Block]:
 
 
 def _implied_title(language: str, code: str) -> str | None:
-    """Return ``app.py`` for a block that makes the ``app``."""
+    """Return ``app.py`` for a block that assigns ``app``."""
     if language == "python" and "app" in top_level_names(code):
         return "app.py"
     return None

@@ -1,4 +1,4 @@
-"""What stands in, under test, for the servers, the port and the names that a page shows."""
+"""Replacements for the servers, the port and the names on a page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SERVER_URL = re.compile(rf"\b({'|'.join(SERVERS)})(\+\w+)?://[^\s\"'`,;)]+")
 
 
 class MissingDatabaseError(Exception):
-    """There is no server of this kind."""
+    """No server of this kind is available."""
 
     def __init__(self, database: str) -> None:
         super().__init__(database)
@@ -42,7 +42,7 @@ class MissingDatabaseError(Exception):
 
 
 class StandIns:
-    """A free port, and databases of a page's own, which are dropped at the end of ``with``."""
+    """A free port and the databases of one page, which are dropped at the end of ``with``."""
 
     def __init__(self, folder: Path, databases: Databases) -> None:
         self.port = _free_port()
@@ -64,10 +64,10 @@ class StandIns:
         self._stack.close()
 
     def put_into(self, code: str) -> str:
-        """Return the code with this run's servers, port and migrations in place of the page's.
+        """Return the code with the servers, port and migrations of this run.
 
         Raises:
-            MissingDatabaseError: There is no such server.
+            MissingDatabaseError: No such server is available.
         """
 
         def url_of(match: re.Match[str]) -> str:
@@ -75,15 +75,15 @@ class StandIns:
             return url.render_as_string(hide_password=False)
 
         code = _SERVER_URL.sub(url_of, code)
-        # Which the package has when it is installed, and a checkout has elsewhere.
+        # An installed package contains the migrations; a checkout has them elsewhere.
         code = code.replace("sessionstore_sql:migrations", migrate.script_location())
         return re.sub(rf"\b{PORT}\b", str(self.port), code)
 
     def database(self, database: str) -> URL:
-        """Return the URL of the page's own database of this kind, migrated when it is made.
+        """Return the URL of the page's database of this kind; create and migrate it first.
 
         Raises:
-            MissingDatabaseError: There is no such server.
+            MissingDatabaseError: No such server is available.
         """
         if database not in self._urls:
             if database == "sqlite":
@@ -99,21 +99,21 @@ class StandIns:
         return self._urls[database]
 
     def execute(self, database: str, statements: list[str]) -> None:
-        """Run statements; the database ``shop`` and the user ``app`` are replaced by ours.
+        """Run statements, with the names ``shop`` and ``app`` replaced.
 
         Raises:
-            MissingDatabaseError: There is no such server.
-            SQLAlchemyError: The database refuses one of them.
+            MissingDatabaseError: No such server is available.
+            SQLAlchemyError: A statement fails.
         """
         url = self.database(database)
-        asyncio.run(migrate.upgrade(url))  # whatever the page did to it so far
+        asyncio.run(migrate.upgrade(url))  # the page may have downgraded it
         asyncio.run(execute(url, *(self._renamed(each, database) for each in statements)))
 
     def _renamed(self, statement: str, database: str) -> str:
         if re.search(r"\b(TO|FROM|USER) app\b", statement):
             statement = re.sub(r"\bapp\b", self._user(database), statement)
         statement = re.sub(r"\bshop\.", f"{self.database(database).database}.", statement)
-        return statement.replace(":", "\\:")  # which would be a parameter's
+        return statement.replace(":", "\\:")  # a colon would start a parameter
 
     def _user(self, database: str) -> str:
         if database not in self._users:

@@ -1,13 +1,10 @@
-"""The site as it is built: complete, linked, and of nobody else's hosts."""
+"""The built site is complete, has no broken links, and loads nothing from other hosts."""
 
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import shutil
-import subprocess
-import sys
 import zlib
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -19,6 +16,7 @@ import yaml
 
 import sessionstore_sql
 from sessionstore_sql import errors, migrate, testing
+from tests.docs.conftest import build
 from tests.docs.pages import ROOT
 
 LOADING = {
@@ -34,10 +32,10 @@ LOADING = {
     ("source", "srcset"),
     ("video", "src"),
 }
-"""Attributes whose URL a browser fetches without being asked."""
+"""Attributes whose URL a browser loads by itself."""
 
 FETCHING = {"mermaid", "arithmatex", "glightbox", "pyodide", "md-source"}
-"""Classes for which the theme's script fetches something from a foreign host."""
+"""Classes for which the theme's script loads something from another host."""
 
 INTERNAL = {
     "alembic_config",
@@ -47,38 +45,17 @@ INTERNAL = {
     "queue",
     "require_lasting",
 }
-"""What ``migrate`` has for env.py and the command, and for nobody else."""
-
-
-def build(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Build the site of a folder with an ``mkdocs.yml``, as ``make docs`` does."""
-    return subprocess.run(
-        [sys.executable, "-m", "zensical", "build", "--clean", "--strict"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def site() -> Path:
-    """The folder of the built site."""
-    if given := os.environ.get("SESSIONSTORE_TEST_SITE"):
-        return ROOT / given
-    result = build(ROOT)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return ROOT / str(configuration()["site_dir"])
+"""Names in ``migrate`` that only env.py and the command use."""
 
 
 def configuration() -> dict[str, Any]:
-    """Return what ``mkdocs.yml`` says."""
+    """Return the content of ``mkdocs.yml``."""
     loaded: dict[str, Any] = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     return loaded
 
 
 def pages_in(nav: Any) -> Iterator[str]:
-    """Yield the pages of a navigation, however deep."""
+    """Yield the pages of a navigation, at any depth."""
     match nav:
         case str():
             yield nav
@@ -91,14 +68,14 @@ def pages_in(nav: Any) -> Iterator[str]:
 
 
 def test_every_page_is_in_the_navigation_once() -> None:
-    """And nothing is that is no page, which the build does not look for."""
+    """Every page is in the navigation, and the navigation has no other entries."""
     pages = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
 
     assert sorted(pages_in(configuration()["nav"])) == sorted(pages)
 
 
 def loaded_by(html: str) -> Iterator[str]:
-    """Yield what a page makes a browser fetch."""
+    """Yield the URLs that a page makes a browser load."""
     found: list[str] = []
 
     class Parser(HTMLParser):
@@ -116,19 +93,19 @@ def loaded_by(html: str) -> Iterator[str]:
 
 
 def urls_in(css: str) -> list[str]:
-    """Return what a style sheet makes a browser fetch."""
+    """Return the URLs that a style sheet makes a browser load."""
     return re.findall(r"url\(\s*[\"']?([^\"')]+)", css) + re.findall(
         r"@import\s+[\"']([^\"']+)", css
     )
 
 
 def is_foreign(url: str) -> bool:
-    """Whether a URL leads to a host."""
+    """Whether a URL names a host."""
     return re.match(r"([a-z][a-z0-9+.-]*:)?//", url.strip(), re.IGNORECASE) is not None
 
 
 def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
-    """No font, script or picture tells a foreign host who reads the pages."""
+    """No font, script or picture is loaded from another host."""
     foreign = [
         f"{path.name}: {url}"
         for path in sorted(site.rglob("*.html"))
@@ -154,20 +131,20 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
         '<pre class="mermaid"><code>graph</code></pre>',
     ],
 )
-def test_what_is_fetched_from_elsewhere_is_found(html: str) -> None:
-    """Whatever the way it is written."""
+def test_a_resource_on_another_host_is_found(html: str) -> None:
+    """The check finds URLs in attributes, styles and classes."""
     assert [url for url in loaded_by(html) if is_foreign(url)] != []
 
 
-def test_a_link_and_a_file_of_ours_are_allowed() -> None:
-    """A reader follows a link when he wants to."""
+def test_a_link_and_a_local_file_are_allowed() -> None:
+    """Links to other hosts are allowed; a browser does not load them by itself."""
     html = '<a href="https://example.org/">x</a><script src="assets/a.js"></script>'
 
     assert [url for url in loaded_by(html) if is_foreign(url)] == []
 
 
 def test_every_public_name_is_in_the_reference(site: Path) -> None:
-    """A name that is exported has a place where it is looked up."""
+    """Every exported name is in the reference."""
     inventory = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
     documented = {line.split()[0] for line in zlib.decompress(inventory).decode().splitlines()}
 
@@ -193,7 +170,7 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
     ],
 )
 def test_a_broken_link_is_an_error(link: str, tmp_path: Path) -> None:
-    """To a page, to a place in one, or to a name of the reference."""
+    """A broken link to a page, an anchor or a name of the reference fails the build."""
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "index.md").write_text(f"# A page\n\n{link}\n", encoding="utf-8")
@@ -202,7 +179,7 @@ def test_a_broken_link_is_an_error(link: str, tmp_path: Path) -> None:
 
 
 def test_a_page_without_links_is_built(tmp_path: Path) -> None:
-    """So it is the links that are the errors above."""
+    """A page without links builds, so the links cause the errors above."""
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "index.md").write_text("# A page\n", encoding="utf-8")

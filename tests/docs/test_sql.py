@@ -1,4 +1,4 @@
-"""What the SQL of the pages is for: rows are read by hand, and the privileges are enough."""
+"""The SQL of the pages does what the text says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore, migrate
-from sessionstore_sql.schema import key_of
+from sessionstore_sql.records import key_of
 from tests.databases import Target
 from tests.docs.pages import blocks_of, page_paths, sql_for
 
@@ -19,12 +19,12 @@ HOUR = timedelta(hours=1)
 
 
 def statements_on_pages(database: str, phrase: str) -> list[str]:
-    """Return the statements for a database that have this phrase in them, wherever they are."""
+    """Return the statements for a database that contain this phrase, on all pages."""
     return [
         statement
         for path in page_paths()
         for block in blocks_of(path)
-        if block.language == "sql"
+        if block.language == "sql" and not block.code.startswith("--8<--")  # another file
         for statement in sql_for(database, block.code)
         if phrase in statement
     ]
@@ -47,7 +47,7 @@ async def test_a_row_is_read_by_hand(store: SQLSessionStore, url: URL, target: T
 
 @pytest.mark.anyio
 async def test_the_privileges_are_enough(store: SQLSessionStore, url: URL, target: Target) -> None:
-    """A user with those of the page, and no others, can do everything but migrate."""
+    """A user with the privileges on the page can do everything except migrate."""
     if target.database == "sqlite":
         pytest.skip("SQLite has no users")
     name, password = f"app_{secrets.token_hex(4)}", secrets.token_hex(8)
@@ -89,7 +89,7 @@ async def test_the_privileges_are_enough(store: SQLSessionStore, url: URL, targe
 
 @pytest.mark.anyio
 async def test_other_names_in_code(url: URL, target: Target) -> None:
-    """The store and the migrations take the same options."""
+    """``table=`` is accepted by the migrations and by the store."""
     table = f"logins_{secrets.token_hex(4)}"
     await migrate.upgrade(url, table=table)
     async with SQLSessionStore(url, table=table) as store:

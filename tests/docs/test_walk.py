@@ -1,4 +1,4 @@
-"""The walk through a page: what it runs, and that it finds what is wrong."""
+"""The runner of the examples runs all blocks, and reports those that fail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WalkThrough = Callable[[str], str | None]
 
 @pytest.fixture
 def page(tmp_path: Path, databases: Databases) -> WalkThrough:
-    """Walk through a page of this text."""
+    """Return a function that runs the blocks of a text."""
 
     def walk_through(text: str) -> str | None:
         return walk(list(blocks_in(text, "page.md")), tmp_path, databases)
@@ -27,7 +27,7 @@ def page(tmp_path: Path, databases: Databases) -> WalkThrough:
 
 
 def fenced(language: str, *lines: str) -> str:
-    """Return a block of these lines."""
+    """Return a fenced block with these lines."""
     return "\n".join([f"```{language}", *lines, "```", ""])
 
 
@@ -62,7 +62,7 @@ app = app
 
 
 def test_a_script_finds_a_migrated_database(page: WalkThrough) -> None:
-    """``sessions.db`` is there before the first block."""
+    """``sessions.db`` exists before the first block runs."""
     assert page(fenced("python", LOAD.format(url="sqlite:///sessions.db"))) is None
 
 
@@ -86,7 +86,7 @@ def test_a_script_finds_a_migrated_database(page: WalkThrough) -> None:
         fenced("bash", "true"),
     ],
 )
-def test_what_does_not_work_is_found(page: WalkThrough, text: str) -> None:
+def test_a_block_that_fails_is_reported(page: WalkThrough, text: str) -> None:
     """The error names the page and the line."""
     with pytest.raises(PageError, match=r"^page\.md:3: "):
         page(f"# A page\n\n{text}")
@@ -117,16 +117,16 @@ def test_what_does_not_work_is_found(page: WalkThrough, text: str) -> None:
         "````markdown\n```console\n$ false\n```\n````\n",
     ],
 )
-def test_what_works_passes(page: WalkThrough, text: str) -> None:
-    """Nothing is left out."""
+def test_a_block_that_works_passes(page: WalkThrough, text: str) -> None:
+    """Every kind of block that works passes."""
     assert page(text) is None
 
 
 @pytest.mark.parametrize("database", SERVERS)
-def test_a_server_is_stood_in_for(
+def test_the_url_of_a_server_is_replaced(
     page: WalkThrough, database: str, databases: Databases, request: pytest.FixtureRequest
 ) -> None:
-    """A URL of a server is that of a migrated database on one of this run."""
+    """The URL of a server becomes that of a migrated database of this run."""
     url = f"{database}://app:secret@db.example/shop"
     missing = page(fenced("python", LOAD.format(url=url)))
     if missing is not None:
@@ -136,11 +136,11 @@ def test_a_server_is_stood_in_for(
 def test_a_page_ends_where_a_server_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What follows may need what could not be done."""
+    """Later blocks may need the block that was skipped."""
     databases = Databases(tmp_path)
 
     def unavailable(_: object) -> None:
-        raise UnavailableError("none here")
+        raise UnavailableError("not available")
 
     monkeypatch.setattr(databases, "url", unavailable)
     code = LOAD.format(url="mysql://app@db.example/shop")
@@ -153,10 +153,10 @@ def test_a_page_ends_where_a_server_is_missing(
 
 
 @pytest.mark.parametrize("database", SERVERS)
-def test_sql_runs_where_it_says(
+def test_sql_runs_on_the_named_databases(
     page: WalkThrough, database: str, databases: Databases, request: pytest.FixtureRequest
 ) -> None:
-    """A section for one database is not run on the others; ``app`` is a user of this run."""
+    """A section for one database runs only there; ``app`` is replaced by a test user."""
     grant = "GRANT SELECT ON shop.sessionstore_sessions TO app;"
     if database == "postgresql":
         grant = "GRANT SELECT ON sessionstore_sessions TO app;"
@@ -169,7 +169,7 @@ NAMES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
 
 
 def test_a_section_is_for_the_databases_it_names() -> None:
-    """And for no other."""
+    """A section is for the databases that its comment names, and for no other."""
     code = "-- MySQL, MariaDB\nSELECT 1;\n-- PostgreSQL: so\nSELECT 2;\nSELECT 3\n"
     assert sql_for("mariadb", code) == ["SELECT 1"]
     assert sql_for("postgresql", code) == ["SELECT 2", "SELECT 3"]
@@ -177,6 +177,6 @@ def test_a_section_is_for_the_databases_it_names() -> None:
 
 
 def test_a_block_that_is_never_closed_is_found() -> None:
-    """Otherwise the rest of a page would go unrun."""
+    """Otherwise the rest of the page would not be run."""
     with pytest.raises(ValueError, match=r"page\.md:2"):
         list(blocks_in("text\n```python\nimport asyncio\n", "page.md"))

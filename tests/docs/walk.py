@@ -1,4 +1,4 @@
-"""A walk through a page: its blocks, done from top to bottom in one folder."""
+"""Runs the blocks of a page from top to bottom in one folder."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ if TYPE_CHECKING:
     from typing import Self
 
 SECONDS = 60
-"""The longest that a command may take."""
+"""Timeout of a command, in seconds."""
 
 UNCHECKED_LANGUAGES = {"bash", "py", "pycon", "python3", "sh", "shell", "zsh"}
-"""Other names of what is run under ``python`` and ``console``."""
+"""Languages that look like ``python`` or ``console`` but would not be run."""
 
-_ANOTHERS_WARNING = "ignore:It is recommended to use web.RequestKey"
-"""aiohttp-session 2.12.1 uses the keys that it did before aiohttp 3.14."""
+_IGNORED_WARNING = "ignore:It is recommended to use web.RequestKey"
+"""aiohttp-session 2.12.1 uses keys that aiohttp 3.14 warns about."""
 
 _PREPARED_INI = "[alembic]\nscript_location = sessionstore_sql:migrations\n"
 
 
 class PageError(AssertionError):
-    """What a page shows is not so."""
+    """A block does not work as shown."""
 
 
 def walk(blocks: list[Block], folder: Path, databases: Databases) -> str | None:
-    """Do what the blocks of a page show; return the database that it ended for the lack of.
+    """Run the blocks of a page; return the database that was not available, or ``None``.
 
-    What follows may need what could not be done.
+    The page ends there, because later blocks may need the earlier ones.
 
     Raises:
-        PageError: One of them does not work.
+        PageError: A block does not work as shown.
     """
     with Walk(folder, databases) as page:
         for block in blocks:
@@ -63,10 +63,10 @@ def walk(blocks: list[Block], folder: Path, databases: Databases) -> str | None:
 
 
 class Walk:
-    """The folder of one page, and the servers that it starts.
+    """The folder of one page and the servers that it starts.
 
-    The folder has a ``sessions.db`` that is migrated, and an ``alembic.ini`` of two lines.
-    Servers stop at the end of ``with``.
+    The folder contains a migrated ``sessions.db`` and an ``alembic.ini`` of two lines. Servers
+    are stopped at the end of ``with``.
     """
 
     def __init__(self, folder: Path, databases: Databases) -> None:
@@ -91,11 +91,11 @@ class Walk:
         self._servers.close()
 
     def do(self, block: Block) -> None:
-        """Do what a block shows.
+        """Run a block.
 
         Raises:
             PageError: It does not work, or prints something else.
-            MissingDatabaseError: It needs a server that is not here.
+            MissingDatabaseError: It needs a server that is not available.
         """
         actions: dict[str, Callable[[Block], None]] = {
             "python": self._run_python,
@@ -115,7 +115,7 @@ class Walk:
     # ------------------------------------------------------------- files --
 
     def _write(self, block: Block, title: str) -> None:
-        """Make the block a file, or the next part of one that the page has begun."""
+        """Write the block to a file, or append it if the page has written that file."""
         path = self._folder / title
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = "a" if title in self._written else "w"
@@ -197,13 +197,15 @@ class Walk:
                     server.wait(timeout=10)
                 except subprocess.TimeoutExpired:
                     server.kill()
-                    raise PageError(f"{line} does not stop when told to") from None
+                    raise PageError(f"{line} does not stop after SIGTERM") from None
 
     def _await_port(self, server: subprocess.Popen[bytes], log: Path) -> None:
         give_up = time.monotonic() + SECONDS
         while True:
             if server.poll() is not None or time.monotonic() > give_up:
-                raise PageError(f"the server does not listen:\n{log.read_text(encoding='utf-8')}")
+                raise PageError(
+                    f"the server does not open its port:\n{log.read_text(encoding='utf-8')}"
+                )
             try:
                 socket.create_connection(("127.0.0.1", self._stand_ins.port), timeout=1).close()
             except OSError:
@@ -218,7 +220,7 @@ class Walk:
         return environment | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
-            "PYTHONWARNINGS": f"error,{_ANOTHERS_WARNING}",
+            "PYTHONWARNINGS": f"error,{_IGNORED_WARNING}",
         }
 
     def _run_sql(self, block: Block) -> None:
