@@ -1,6 +1,6 @@
 """Run Django's own session tests on this package's engine; see ``make django-check``.
 
-They come with Django's source, not with its wheel: that of the installed version is fetched.
+The tests are part of Django's source distribution, which is downloaded for the installed version.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ unittest.main()
 
 
 def main() -> int:
-    """Return how many databases failed."""
+    """Return the number of databases that failed."""
     passed: list[str] = []
     failed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def fetch_suite(folder: Path) -> Path:
-    """Download and unpack the tests; return the folder that has their package."""
+    """Download and unpack the tests; return the folder of their package."""
     wanted = f"django=={version('django')}"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
     subprocess.run(  # noqa: S603  # pip, with a version that is installed

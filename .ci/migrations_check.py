@@ -25,12 +25,12 @@ STEPS = (
     (("downgrade", "base"), False),
     (("upgrade", "head"), True),
 )
-"""What is run, and whether the table exists afterwards: exit codes alone would also be those of
-an environment that does nothing."""
+"""Commands, and whether the table exists afterwards. Exit codes alone do not show that an
+environment does anything."""
 
 
 def main() -> int:
-    """Return how many databases failed."""
+    """Return the number of databases that failed."""
     passed: list[str] = []
     failed: list[str] = []
     for database in ("sqlite", *SERVERS):
@@ -71,7 +71,7 @@ def migrates(database: str) -> bool:
 
 
 async def has_table(url: str) -> bool:
-    """Whether the sessions' table is in the database."""
+    """Whether the session table exists."""
     engine = create_async_engine(url, poolclass=NullPool)
     async with engine.connect() as connection:
         found = await connection.run_sync(lambda sync: inspect(sync).has_table(DEFAULT_TABLE))
