@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
-from benchmarks.databases import DATABASES, about, fresh_database, settle
+from benchmarks.databases import DATABASES, settle
+from benchmarks.each_database import on_each_database
 from benchmarks.options import comma_separated
-from benchmarks.peer import NotRunError
-from benchmarks.report import machine, table_of
+from benchmarks.report import table_of
 from benchmarks.seeding import create_session_table, fill_session_table
 from benchmarks.workload import STATE, TTL, TTL_MICROSECONDS, session_id
 from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore
@@ -268,20 +268,15 @@ async def _statements(
 
 async def run(databases: Sequence[str]) -> None:
     """Measure and print the results."""
-    for name, value in machine().items():
-        print(f"{name}: {value}")
+
+    async def measure(target: Target) -> str:
+        return "\n".join(table_of(await parts_of_statements(target)))
+
     gc.collect()
     gc.freeze()
     parts = await parts_of_calls()
-    print("\n" + "\n".join(table_of([(name, f"{us:.1f} us") for name, us in parts.items()])) + "\n")
-    for database in databases:
-        print(f"== {database} ==\n")
-        try:
-            async with fresh_database(database, pool=2, sessions=SESSIONS) as target:
-                print(f"  {(await about(target))['version']}\n")
-                print("\n".join(table_of(await parts_of_statements(target))) + "\n")
-        except NotRunError as reason:
-            print(f"  not run: {reason}\n")
+    heading = "\n".join(table_of([(name, f"{us:.1f} us") for name, us in parts.items()]))
+    await on_each_database(databases, measure, pool=2, sessions=SESSIONS, heading=f"\n{heading}")
 
 
 def main() -> None:

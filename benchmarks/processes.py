@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL, text
 from sqlalchemy.pool import NullPool
 
-from benchmarks.databases import DATABASES, about, fresh_database, settle
+from benchmarks.databases import DATABASES, settle
+from benchmarks.each_database import on_each_database
 from benchmarks.measuring import progress
 from benchmarks.options import comma_separated, integers
-from benchmarks.peer import NotRunError
-from benchmarks.report import machine, table_of
+from benchmarks.report import table_of
 from benchmarks.seeding import create_session_table, fill_session_table
 from benchmarks.workload import TTL, session_id
 from sessionstore_sql import SessionId, SQLSessionStore
@@ -149,24 +149,19 @@ def _cpu_seconds(processes: Sequence[int]) -> float:
 
 async def run(options: argparse.Namespace) -> None:
     """Measure and print the results."""
-    for name, value in machine().items():
-        print(f"{name}: {value}")
-    for database in options.databases:
-        print(f"\n== {database} ==\n")
-        try:
-            async with fresh_database(database, pool=5, sessions=options.sessions) as target:
-                print(f"  {(await about(target))['version']}\n")
-                await create_session_table(target, TABLE)
-                await fill_session_table(target, TABLE, target.sessions)
-                await settle(target)
-                lines = [("processes", "callers", "calls/s", "client CPU", "server CPU")]
-                for processes in options.processes:
-                    for callers in options.callers:
-                        line = await measure(target, processes, callers, options.seconds)
-                        lines.append(tuple(line))  # type: ignore[arg-type]
-                print("\n".join(table_of(lines)) + "\n", flush=True)
-        except NotRunError as reason:
-            print(f"  not run: {reason}\n")
+
+    async def measure_all(target: Target) -> str:
+        await create_session_table(target, TABLE)
+        await fill_session_table(target, TABLE, target.sessions)
+        await settle(target)
+        lines = [("processes", "callers", "calls/s", "client CPU", "server CPU")]
+        for processes in options.processes:
+            for callers in options.callers:
+                line = await measure(target, processes, callers, options.seconds)
+                lines.append(tuple(line))  # type: ignore[arg-type]
+        return "\n".join(table_of(lines))
+
+    await on_each_database(options.databases, measure_all, pool=5, sessions=options.sessions)
 
 
 def main() -> None:

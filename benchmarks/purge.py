@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.databases import DATABASES, about, fresh_database, settle
+from benchmarks.databases import DATABASES, settle
+from benchmarks.each_database import on_each_database
 from benchmarks.measuring import progress
 from benchmarks.options import comma_separated, integers
-from benchmarks.peer import NotRunError, percentiles
-from benchmarks.report import machine, table_of
+from benchmarks.peer import percentiles
+from benchmarks.report import table_of
 from benchmarks.seeding import create_session_table, fill_session_table
 from benchmarks.workload import session_id
 from sessionstore_sql import SessionId, SQLSessionStore
@@ -176,23 +177,18 @@ def report(purges: Sequence[Purge]) -> str:
 
 async def run(given: argparse.Namespace, sizes: Sequence[int]) -> None:
     """Measure and print the results."""
-    for name, value in machine().items():
-        print(f"{name}: {value}")
+
+    async def measure(target: Target) -> str:
+        return report([await measure_purge(target, size, given) for size in sizes])
+
     how = "pauses of the command" if given.command else f"{given.pause} s between batches"
-    print(
+    heading = (
         f"batches of {BATCH:,}, {how}, {given.live:,} live sessions, {READERS} readers"
-        f"{', purging on idle CPU time' if given.idle else ''}\n"
+        f"{', purging on idle CPU time' if given.idle else ''}"
     )
-    for database in given.databases:
-        print(f"== {database} ==\n")
-        try:
-            async with fresh_database(database, pool=given.pool, sessions=given.live) as target:
-                for name, value in (await about(target)).items():
-                    print(f"  {name}: {value}")
-                purges = [await measure_purge(target, size, given) for size in sizes]
-                print("\n" + report(purges) + "\n")
-        except NotRunError as reason:
-            print(f"  not run: {reason}\n")
+    await on_each_database(
+        given.databases, measure, pool=given.pool, sessions=given.live, heading=heading
+    )
 
 
 def main() -> None:

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from benchmarks.databases import DATABASES, about, fresh_database, settle
+from benchmarks.databases import DATABASES, settle
+from benchmarks.each_database import on_each_database
 from benchmarks.measuring import progress
 from benchmarks.options import comma_separated, integers
-from benchmarks.peer import NotRunError, percentiles
-from benchmarks.report import machine, table_of
+from benchmarks.peer import percentiles
+from benchmarks.report import table_of
 from benchmarks.seeding import create_session_table, fill_session_table
 from benchmarks.workload import session_id
 from sessionstore_sql import SessionId, SQLSessionStore
@@ -126,23 +127,20 @@ def report(purges: Sequence[Purge]) -> str:
 
 async def run(given: argparse.Namespace) -> None:
     """Measure and print the results."""
-    for name, value in machine().items():
-        print(f"{name}: {value}")
-    print(f"{given.rows:,} expired and {given.live:,} live sessions, batches of {BATCH:,}\n")
-    for database in given.databases:
-        print(f"== {database} ==\n")
-        try:
-            async with fresh_database(database, pool=4, sessions=given.live) as target:
-                for name, value in (await about(target)).items():
-                    print(f"  {name}: {value}")
-                purges = [
-                    await measure(target, nodes, given, mode)
-                    for nodes in given.nodes
-                    for mode in (True, False)
-                ]
-                print("\n" + report(purges) + "\n")
-        except NotRunError as reason:
-            print(f"  not run: {reason}\n")
+
+    async def measure_all(target: Target) -> str:
+        return report(
+            [
+                await measure(target, nodes, given, mode)
+                for nodes in given.nodes
+                for mode in (True, False)
+            ]
+        )
+
+    heading = f"{given.rows:,} expired and {given.live:,} live sessions, batches of {BATCH:,}"
+    await on_each_database(
+        given.databases, measure_all, pool=4, sessions=given.live, heading=heading
+    )
 
 
 def main() -> None:

@@ -10,14 +10,18 @@ import asyncio
 import statistics
 import time
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from benchmarks.databases import DATABASES, execute, fresh_database, settle
+from benchmarks.databases import DATABASES, execute, settle
+from benchmarks.each_database import on_each_database
 from benchmarks.options import comma_separated
-from benchmarks.peer import NotRunError
 from benchmarks.seeding import create_session_table, fill_session_table
 from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore
 from sessionstore_sql.accounts.subjects import subject_digest
 from sessionstore_sql.schema import DEFAULT_TABLE
+
+if TYPE_CHECKING:
+    from benchmarks.databases import Target
 
 USERS = 100
 """Number of users whose sessions are revoked one after another."""
@@ -33,60 +37,64 @@ _PREFIX = {
 """The first half of a key, which serves as a handle."""
 
 
-async def measure(database: str, sessions: int, of_one: int) -> None:
-    """Print the figures of one database."""
-    async with fresh_database(database, pool=5, sessions=0) as target:
-        await create_session_table(target, DEFAULT_TABLE)
-        await fill_session_table(target, DEFAULT_TABLE, sessions)
-        about = "'{}'::bytea" if database == "postgresql" else "'{}'"
-        of_a_user = (
-            f"handle = {_PREFIX[database]}, created = deadline, authenticated = deadline, "
-            f"seen = deadline, version = 1, about = {about}"
-        )
-        await execute(target.url, f"UPDATE {DEFAULT_TABLE} SET subject = id, {of_a_user}")
-        await settle(target)
-        async with SQLSessionStore(target.url) as store:
-            for user in range(USERS):
-                for _ in range(SESSIONS_OF_A_USER):
-                    new_id = SessionId.generate()
-                    await store.sign_in(None, new_id, _RECORD, subject=f"user {user}")
-            taken = []
-            for user in range(USERS):
-                start = time.perf_counter()
-                assert await store.revoke(f"user {user}") == SESSIONS_OF_A_USER
-                taken.append((time.perf_counter() - start) * 1_000)
-            slowest = statistics.quantiles(taken, n=20)[-1]
-            print(
-                f"{database:10} {SESSIONS_OF_A_USER} sessions among {sessions:,}: fastest "
-                f"{min(taken):.2f} ms, median {statistics.median(taken):.2f} ms, 95 % within "
-                f"{slowest:.2f} ms",
-                flush=True,
-            )
-            digest = subject_digest("one", None).hex()
-            value = f"'\\x{digest}'::bytea" if database == "postgresql" else f"x'{digest}'"
-            some = f"SELECT id FROM {DEFAULT_TABLE} LIMIT {of_one}"
-            chosen = f"WHERE id IN (SELECT id FROM ({some}) AS chosen)"
-            await execute(target.url, f"UPDATE {DEFAULT_TABLE} SET subject = {value} {chosen}")
-            steps: list[float] = []
-            endings = store._table.endings  # noqa: SLF001  # each step is timed
-            revoke = endings.revoke
+async def measure(target: Target, of_one: int) -> str:
+    """Return the figures of one database."""
+    await create_session_table(target, DEFAULT_TABLE)
+    await fill_session_table(target, DEFAULT_TABLE, target.sessions)
+    is_postgresql = target.database == "postgresql"
+    about = "'{}'::bytea" if is_postgresql else "'{}'"
+    of_a_user = (
+        f"handle = {_PREFIX[target.database]}, created = deadline, authenticated = deadline, "
+        f"seen = deadline, version = 1, about = {about}"
+    )
+    await execute(target.url, f"UPDATE {DEFAULT_TABLE} SET subject = id, {of_a_user}")
+    await settle(target)
+    async with SQLSessionStore(target.url) as store:
+        of_several = await _end_few_sessions_each(store)
+        digest = subject_digest("one", None).hex()
+        value = f"'\\x{digest}'::bytea" if is_postgresql else f"x'{digest}'"
+        some = f"SELECT id FROM {DEFAULT_TABLE} LIMIT {of_one}"
+        chosen = f"WHERE id IN (SELECT id FROM ({some}) AS chosen)"
+        await execute(target.url, f"UPDATE {DEFAULT_TABLE} SET subject = {value} {chosen}")
+        return f"  {of_several}\n  {await _end_all_of_one_user(store)}"
 
-            def timed(*arguments: object, **options: object) -> object:
-                start = time.perf_counter()
-                try:
-                    return revoke(*arguments, **options)  # type: ignore[arg-type]
-                finally:
-                    steps.append(time.perf_counter() - start)
 
-            endings.revoke = timed  # type: ignore[method-assign, assignment]
-            start = time.perf_counter()
-            ended = await store.revoke("one")
-            total = time.perf_counter() - start
-            print(
-                f"{database:10} {ended:,} sessions of one user: {total:.1f} s "
-                f"in {len(steps)} steps, the longest {max(steps):.2f} s",
-                flush=True,
-            )
+async def _end_few_sessions_each(store: SQLSessionStore) -> str:
+    for user in range(USERS):
+        for _ in range(SESSIONS_OF_A_USER):
+            await store.sign_in(None, SessionId.generate(), _RECORD, subject=f"user {user}")
+    taken = []
+    for user in range(USERS):
+        start = time.perf_counter()
+        assert await store.revoke(f"user {user}") == SESSIONS_OF_A_USER
+        taken.append((time.perf_counter() - start) * 1_000)
+    slowest = statistics.quantiles(taken, n=20)[-1]
+    return (
+        f"{SESSIONS_OF_A_USER} sessions of a user: fastest {min(taken):.2f} ms, "
+        f"median {statistics.median(taken):.2f} ms, 95 % within {slowest:.2f} ms"
+    )
+
+
+async def _end_all_of_one_user(store: SQLSessionStore) -> str:
+    steps: list[float] = []
+    endings = store._table.endings  # noqa: SLF001  # each step is timed
+    revoke = endings.revoke
+
+    def timed(*arguments: object, **options: object) -> object:
+        start = time.perf_counter()
+        try:
+            return revoke(*arguments, **options)  # type: ignore[arg-type]
+        finally:
+            steps.append(time.perf_counter() - start)
+
+    endings.revoke = timed  # type: ignore[method-assign, assignment]
+    start = time.perf_counter()
+    ended = await store.revoke("one")
+    total = time.perf_counter() - start
+    return (
+        f"{ended:,} sessions of one user: {total:.1f} s in {len(steps)} steps, "
+        f"the longest {max(steps):.2f} s"
+    )
 
 
 async def main() -> None:
@@ -96,11 +104,13 @@ async def main() -> None:
     parser.add_argument("--sessions", type=int, default=1_000_000)
     parser.add_argument("--of-one", type=int, default=100_000)
     options = parser.parse_args()
-    for database in options.databases:
-        try:
-            await measure(database, options.sessions, options.of_one)
-        except NotRunError as reason:
-            print(f"{database:10} not run: {reason}", flush=True)
+    await on_each_database(
+        options.databases,
+        lambda target: measure(target, options.of_one),
+        pool=5,
+        sessions=options.sessions,
+        heading=f"{options.sessions:,} sessions",
+    )
 
 
 if __name__ == "__main__":

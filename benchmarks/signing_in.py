@@ -10,14 +10,19 @@ import asyncio
 import statistics
 import time
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from benchmarks.databases import DATABASES, fresh_database
+from benchmarks.databases import DATABASES
+from benchmarks.each_database import on_each_database
 from benchmarks.options import comma_separated
-from benchmarks.peer import NotRunError
+from benchmarks.report import table_of
 from benchmarks.seeding import create_session_table
 from benchmarks.workload import STATE
 from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore
 from sessionstore_sql.schema import DEFAULT_TABLE
+
+if TYPE_CHECKING:
+    from benchmarks.databases import Target
 
 _RECORD = SessionRecord(STATE, timedelta(days=14))
 _KINDS = ("without a session", "from a session", "from a session, with a limit")
@@ -43,25 +48,22 @@ async def _round(store: SQLSessionStore, kind: str, callers: int) -> float:
     return (time.perf_counter() - start) * 1_000
 
 
-async def measure(database: str, callers: int, rounds: int) -> None:
-    """Print the figures of one database. Rounds of both stores alternate."""
-    async with fresh_database(database, pool=5, sessions=0) as target:
-        await create_session_table(target, DEFAULT_TABLE)
-        async with (
-            SQLSessionStore(target.url) as coalesced,
-            SQLSessionStore(target.url, coalesce=False) as alone,
-        ):
-            for kind in _KINDS:
-                taken: dict[SQLSessionStore, list[float]] = {alone: [], coalesced: []}
-                for _ in range(rounds):
-                    for store, durations in taken.items():
-                        durations.append(await _round(store, kind, callers))
-                one_by_one, together = (statistics.median(each) for each in taken.values())
-                print(
-                    f"{database:10} {callers} sign-ins {kind}: {one_by_one:.0f} ms one by one, "
-                    f"{together:.0f} ms coalesced",
-                    flush=True,
-                )
+async def measure(target: Target, callers: int, rounds: int) -> str:
+    """Return the figures of one database. Rounds of both stores alternate."""
+    await create_session_table(target, DEFAULT_TABLE)
+    lines = [("", "one by one, ms", "coalesced, ms")]
+    async with (
+        SQLSessionStore(target.url) as coalesced,
+        SQLSessionStore(target.url, coalesce=False) as alone,
+    ):
+        for kind in _KINDS:
+            taken: dict[SQLSessionStore, list[float]] = {alone: [], coalesced: []}
+            for _ in range(rounds):
+                for store, durations in taken.items():
+                    durations.append(await _round(store, kind, callers))
+            one_by_one, together = (statistics.median(each) for each in taken.values())
+            lines.append((kind, f"{one_by_one:.0f}", f"{together:.0f}"))
+    return "\n".join(table_of(lines))
 
 
 async def main() -> None:
@@ -71,11 +73,13 @@ async def main() -> None:
     parser.add_argument("--callers", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=12)
     options = parser.parse_args()
-    for database in options.databases:
-        try:
-            await measure(database, options.callers, options.rounds)
-        except NotRunError as reason:
-            print(f"{database:10} not run: {reason}", flush=True)
+    await on_each_database(
+        options.databases,
+        lambda target: measure(target, options.callers, options.rounds),
+        pool=5,
+        sessions=0,
+        heading=f"{options.callers} sign-ins at the same time, median of {options.rounds} rounds",
+    )
 
 
 if __name__ == "__main__":

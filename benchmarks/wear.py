@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.databases import DATABASES, about, execute, fresh_database, settle
+from benchmarks.databases import DATABASES, execute, settle
+from benchmarks.each_database import on_each_database
 from benchmarks.measuring import progress
 from benchmarks.options import comma_separated
-from benchmarks.peer import NotRunError
-from benchmarks.report import machine, table_of
+from benchmarks.report import table_of
 from benchmarks.seeding import create_session_table, fill_session_table
 from benchmarks.workload import TTL, session_id
 from sessionstore_sql import SessionId, SQLSessionStore
@@ -169,18 +169,12 @@ def _growth(before: int, after: int) -> str:
 
 async def run(databases: Sequence[str], sessions: int, touches: int, pool: int) -> None:
     """Measure and print the results."""
-    for name, value in machine().items():
-        print(f"{name}: {value}")
-    print(f"{touches:,} update_ttl over {sessions:,} sessions, {CALLERS} callers\n")
-    for database in databases:
-        print(f"== {database} ==\n")
-        try:
-            async with fresh_database(database, pool=pool, sessions=sessions) as target:
-                for name, value in (await about(target)).items():
-                    print(f"  {name}: {value}")
-                print("\n" + report(await measure_wear(target, touches), touches) + "\n")
-        except NotRunError as reason:
-            print(f"  not run: {reason}\n")
+
+    async def measure(target: Target) -> str:
+        return report(await measure_wear(target, touches), touches)
+
+    heading = f"{touches:,} update_ttl over {sessions:,} sessions, {CALLERS} callers"
+    await on_each_database(databases, measure, pool=pool, sessions=sessions, heading=heading)
 
 
 def main() -> None:
