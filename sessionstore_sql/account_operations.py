@@ -5,7 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sessionstore_sql.account_rows import account_session, idle_microseconds, session_info
+from sessionstore_sql.account_rows import (
+    account_session,
+    expected_version,
+    idle_microseconds,
+    session_info,
+)
 from sessionstore_sql.accounts.arguments import (
     check_replace,
     check_revoke,
@@ -27,7 +32,7 @@ from sessionstore_sql.records import key_of, require_id
 from sessionstore_sql.session_operations import attributed
 from sessionstore_sql.sign_in_operations import Account, SignInOperations
 from sessionstore_sql.sql.account_work import end_by_key, rows_of
-from sessionstore_sql.sql.dialects.base import ANY_VERSION, Row
+from sessionstore_sql.sql.dialects.base import Row
 from sessionstore_sql.sql.effects import Effect
 from sessionstore_sql.sql.operations import (
     LOAD_SESSION,
@@ -87,7 +92,7 @@ class AccountOperations(SignInOperations):
             check_replace(old_id, new_id, record, version=version, idle_ttl=idle_ttl)
             row = self._row(REPLACE, old_id, record)
             row.new_key = key_of(new_id)
-            row.expected = ANY_VERSION if version is None else version
+            row.expected = expected_version(version)
             row.idle_ttl = idle_microseconds(idle_ttl)
             operation = REPLACE_BY_ITSELF if row.key == row.new_key else REPLACE
             await self._write(operation, row, old_id, new_id)
@@ -104,7 +109,7 @@ class AccountOperations(SignInOperations):
         with self._observed(UPDATE_IF.name):
             check_update_if(session_id, record, version, idle_ttl)
             row = self._row(UPDATE_IF, session_id, record)
-            row.expected, row.idle_ttl = version, idle_microseconds(idle_ttl)
+            row.expected, row.idle_ttl = expected_version(version), idle_microseconds(idle_ttl)
             await self._write(UPDATE_IF, row, session_id)
             return row.version
 

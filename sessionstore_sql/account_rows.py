@@ -17,7 +17,7 @@ from sessionstore_sql.accounts.sessions import (
 )
 from sessionstore_sql.errors import DeserializationError
 from sessionstore_sql.schema import SUBJECT_BYTES
-from sessionstore_sql.sql.dialects.base import KEEP
+from sessionstore_sql.sql.dialects.base import ANY_VERSION, KEEP
 from sessionstore_sql.sql.operations import BINARY
 
 if TYPE_CHECKING:
@@ -39,6 +39,15 @@ def idle_microseconds(idle_ttl: IdleTtl) -> int:
     if idle_ttl is UNCHANGED:
         return KEEP
     return 0 if idle_ttl is None else idle_ttl // _MICROSECOND
+
+
+def expected_version(version: int | None) -> int:
+    """Return ``version`` as a row has it.
+
+    The drivers of MySQL and MariaDB send an instance of a derived class as text, which the servers
+    compare with a number as floating point: close versions would be equal.
+    """
+    return ANY_VERSION if version is None else int(version)
 
 
 def account_session(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sessionstore_sql.account_rows import idle_microseconds
+from sessionstore_sql.account_rows import expected_version, idle_microseconds
 from sessionstore_sql.accounts.about import encode_about
 from sessionstore_sql.accounts.arguments import check_sign_in
 from sessionstore_sql.accounts.events import AccountEvent, AccountEventKind, report
@@ -20,7 +20,7 @@ from sessionstore_sql.errors import (
 )
 from sessionstore_sql.records import key_of, new_version
 from sessionstore_sql.session_operations import SessionOperations
-from sessionstore_sql.sql.dialects.base import ANY_VERSION
+from sessionstore_sql.sql.account_work import bounded
 from sessionstore_sql.sql.dialects.signing_in import SignInRow
 from sessionstore_sql.sql.effects import Effect, Outcome
 from sessionstore_sql.sql.operations import SIGN_IN_BY_ITSELF
@@ -108,7 +108,7 @@ class SignInOperations(SessionOperations):
             account = Account(subject, about)
             del subject, about  # the traceback of an error would show them
             row = self._sign_in_row(old_id, new_id, record, account)
-            row.expected = ANY_VERSION if version is None else version
+            row.expected = expected_version(version)
             row.idle_ttl = idle_microseconds(idle_ttl)
             if lifetime is not None:
                 row.lifetime = lifetime // _MICROSECOND
@@ -186,7 +186,7 @@ class SignInOperations(SessionOperations):
             self._table.endings.trim, newest=row.stored_handle or row.handle, bound=bound
         )
         try:
-            ended = await self._executor.run(trim, Effect.REPEATABLE, row.digests, limit)
+            ended = await self._executor.run(trim, Effect.REPEATABLE, row.digests, bounded(limit))
         except DatabaseError as error:
             if bound:
                 cause = error

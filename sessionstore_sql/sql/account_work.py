@@ -16,11 +16,20 @@ if TYPE_CHECKING:
 _MAX_LIMIT = 2**63 - 1
 
 
+def bounded(limit: int) -> int:
+    """Return ``limit`` as a number that every driver sends and every database takes.
+
+    More than the largest number of a database is no limit. The drivers of MySQL and MariaDB send
+    an instance of a derived class, such as a member of an ``IntEnum``, as text.
+    """
+    return min(int(limit), _MAX_LIMIT)
+
+
 def rows_of(
     connection: Connection, table: SessionTable, digests: Sequence[bytes], limit: int
 ) -> Sequence[Any]:
     """Return what ``SessionInfo`` needs of a subject's live sessions."""
-    bound = {**digest_parameters(digests), "limit": min(limit, _MAX_LIMIT)}
+    bound = {**digest_parameters(digests), "limit": bounded(limit)}
     return table.statements.accounts.sessions_of.rows(connection, bound)
 
 

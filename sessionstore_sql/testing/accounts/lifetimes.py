@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
+
+
+class Constant(enum.IntEnum):
+    """A limit that has a name."""
+
+    ONE = 1
 
 
 async def written(
@@ -204,6 +211,30 @@ class LifetimeContract(AccountBackendTests):
         _, last = await signed_in(backend, subject, max_sessions=1)
 
         assert await handles_of(backend, subject) == {last}
+
+    async def test_a_limit_beyond_every_number_of_sessions_ends_none(
+        self, backend: FullBackend, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A database may have no such number."""
+        subject = new_subject()
+        for limit in (2**31, 2**63, 2**70):
+            await signed_in(backend, subject, max_sessions=limit)
+
+        assert len(await handles_of(backend, subject)) == 3
+        assert caplog.records == []
+
+    async def test_a_limit_may_be_a_number_of_a_derived_class(self, backend: FullBackend) -> None:
+        """Such as a constant of the application's."""
+        subject = new_subject()
+        for _ in range(2):
+            await signed_in(backend, subject)
+            await asyncio.sleep(TICK_S)
+
+        _, last = await signed_in(backend, subject, max_sessions=Constant.ONE)
+
+        assert [info.handle for info in await backend.sessions_of(subject, limit=Constant.ONE)] == [
+            last
+        ]
 
     async def test_re_authentication_is_no_further_session(self, backend: FullBackend) -> None:
         """It ends none at the limit."""

@@ -34,6 +34,10 @@ from sessionstore_sql.testing.support import AT_ONCE, HOUR, fails, record
 MINUTE = timedelta(minutes=1)
 
 
+class Version(int):
+    """A number of a derived class."""
+
+
 class VersionContract(AccountBackendTests):
     """Writes that succeed only if the session still has the expected version."""
 
@@ -155,6 +159,24 @@ class VersionContract(AccountBackendTests):
 
         with fails(UpdateIfError, ConflictError):
             await backend.update_if(first, record(), version)
+
+    async def test_a_version_of_a_derived_class_is_compared_exactly(
+        self, backend: FullBackend
+    ) -> None:
+        """As text, a server would compare it as floating point, and take the next one for it."""
+        session_id, new_id = await anonymous_id(backend), SessionId.generate()
+        version = (await session_of(backend, session_id)).version
+        wrong = Version(version ^ 1)
+
+        with fails(UpdateIfError, ConflictError):
+            await backend.update_if(session_id, record(), wrong)
+        with fails(ReplaceError, ConflictError):
+            await backend.replace(session_id, new_id, record(), version=wrong)
+        with fails(SignInError, ConflictError):
+            await backend.sign_in(
+                session_id, new_id, record(), subject=new_subject(), version=wrong
+            )
+        await backend.update_if(session_id, record(), Version(version))
 
     @pytest.mark.parametrize("current", [True, False])
     async def test_replace_with_a_version(self, backend: FullBackend, current: bool) -> None:
