@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from sessionstore_sql.errors import DatabaseError
 from sessionstore_sql.sql.batch_queue import Group
-from sessionstore_sql.sql.operation_kinds import Answer, Answer_co, LostBatchError, Write
+from sessionstore_sql.sql.lost_batches import LostBatchError
+from sessionstore_sql.sql.operation_kinds import Answer, Answer_co, Write
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence

@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 from sessionstore_sql.errors import DatabaseError
 from sessionstore_sql.sql.collisions import is_duplicate, write_in_steps
 from sessionstore_sql.sql.compiled import NotOnLineError
-from sessionstore_sql.sql.dialects.clauses import SessionColumns
 from sessionstore_sql.sql.effects import Effect, Outcome, Repeated
+from sessionstore_sql.sql.lost_batches import LostBatchError, recognise
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sessionstore_sql.sql.compiled import CompiledStatement, Line
     from sessionstore_sql.sql.dialects import Dialect
     from sessionstore_sql.sql.dialects.base import Batches, Row
+    from sessionstore_sql.sql.dialects.clauses import SessionColumns
     from sessionstore_sql.sql.dialects.endings import Endings
     from sessionstore_sql.sql.statements import Statements
 
@@ -44,19 +45,6 @@ ReadMany: TypeAlias = "Callable[[Connection, Sequence[bytes]], Iterable[Any]]"
 WriteMany: TypeAlias = "Callable[[Connection, Sequence[Row]], Collection[bytes]]"
 IfUnchanged: TypeAlias = "Callable[[Connection, SessionTable, Row], Outcome]"
 IfTaken: TypeAlias = "Callable[[Connection, SessionTable, Row], Outcome | None]"
-
-
-class LostBatchError(Exception):
-    """The connection of a batch was lost, but some of its rows are known to be written.
-
-    Attributes:
-        error: The error of the other calls.
-        answers: The answers that are known, by key.
-    """
-
-    def __init__(self, error: DatabaseError, answers: Mapping[bytes, Any]) -> None:
-        self.error = error
-        self.answers = answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +309,7 @@ class Write(Operation[Outcome]):
             lost = error
         else:
             return await self._outcomes(run, table, ordered, keys)
-        raise LostBatchError(lost, await self._recognise(run, table, ordered))
+        raise LostBatchError(lost, await recognise(run, table, ordered, self.recognised))
 
     async def _outcomes(
         self, run: Runner, table: SessionTable, ordered: Sequence[Row], keys: Collection[bytes]
@@ -342,26 +330,6 @@ class Write(Operation[Outcome]):
         rejects_live = self.unchanged is Outcome.DUPLICATE
         rejected = [key for key in left if (key in live) is rejects_live]
         return outcomes | dict.fromkeys(rejected, self.unchanged)
-
-    async def _recognise(
-        self, run: Runner, table: SessionTable, rows: Sequence[Row]
-    ) -> Mapping[bytes, Outcome]:
-        """Return which of the rows a lost batch has written, as far as that can be found out."""
-        batch = table.batches.load_session
-        by_key = {row.new_key or row.key: row for row in rows}
-        try:
-            found = await run(
-                batch, Effect.READ, list(by_key), on_line=getattr(batch, "on_line", None)
-            )
-        except DatabaseError:
-            return {}
-        outcomes = {}
-        for key, *columns in found:
-            row, session = by_key[bytes(key)], SessionColumns._make(columns)
-            if session.version == row.version:
-                self.recognised(row, session)
-                outcomes[row.key] = Outcome.DONE
-        return outcomes
 
     def recognised(self, row: Row, columns: SessionColumns) -> None:
         """Note what is stored in a row that an earlier attempt has written."""
