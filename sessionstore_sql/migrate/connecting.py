@@ -14,6 +14,7 @@ from sessionstore_sql.sql.dialects import dialect_named
 from sessionstore_sql.sql.engines import create_migration_engine, extra_connect_s, url_of
 from sessionstore_sql.sql.event_loop import CONNECT_TIMEOUT_S
 from sessionstore_sql.sql.failures import connect_error_without_secrets, redact
+from sessionstore_sql.sql.retrying import replace_if_closed
 from sessionstore_sql.sql.urls import normalise_url
 
 if TYPE_CHECKING:
@@ -57,7 +58,11 @@ async def _connected(target: AsyncEngine | AsyncConnection | URL) -> AsyncIterat
                 await target.rollback()
     elif isinstance(target, AsyncEngine):
         async with AsyncExitStack() as stack:
-            yield await _entered(target, stack)
+            connection = await _entered(target, stack)
+            # The pool may have one that the server closed while it was idle.
+            dialect = dialect_named(target.dialect.name)
+            await connection.run_sync(replace_if_closed, dialect)
+            yield connection
     else:
         # Not the store's own engine, whose timeouts are too short for DDL. Connecting has the same
         # timeout.

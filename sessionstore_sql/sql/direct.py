@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from weakref import WeakSet
 
 from greenlet import getcurrent, greenlet
 from sqlalchemy import util
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
     from sessionstore_sql.sql.senders import Bound
 
 Result = TypeVar("Result")
+Listener = TypeVar("Listener", bound="Callable[..., object]")
+
+_HARMLESS: WeakSet[Callable[..., object]] = WeakSet()
+"""Our own listeners, which need not be called while a connection is leased."""
 
 
 class _Worker(greenlet):
@@ -230,13 +235,19 @@ def can_lease(connection: Connection) -> bool:
         return False
 
 
+def harmless_to_leases(listener: Listener) -> Listener:
+    """Have connections be leased although ``listener`` is called when one is checked out."""
+    _HARMLESS.add(listener)
+    return listener
+
+
 def is_unobserved(connection: Connection) -> bool:
     """Whether no listener sees that a connection is kept, or a statement on it."""
     pool = connection.engine.pool.dispatch
     return not (
         _is_observed(connection)
         or connection.engine.dispatch.engine_connect
-        or pool.checkout
+        or any(each not in _HARMLESS for each in pool.checkout)
         or pool.checkin
         or pool.reset
     )

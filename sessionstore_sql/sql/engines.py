@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, NullPool, event
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionstore_sql.sql.dialects import Dialect, dialect_named
 from sessionstore_sql.sql.dialects.connecting import CONNECT_TIMEOUT_S
-from sessionstore_sql.sql.direct import pool_limit
-from sessionstore_sql.sql.sockets import keep_alive
+from sessionstore_sql.sql.direct import harmless_to_leases, pool_limit
+from sessionstore_sql.sql.sockets import has_hung_up, keep_alive
 from sessionstore_sql.sql.urls import normalise_url
 from sessionstore_sql.telemetry import StoreDescription
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _ORIGIN = "sessionstore_origin"
 """The name of an execution option: an engine has no other place for what is to be known of it."""
+
+_WAS_USED = "sessionstore_was_used"
+"""The key, in the ``info`` of a pool's record, of whether the connection was checked out before."""
 
 _TUNING: dict[str, Any] = {
     # One round trip to a statement: no BEGIN, no COMMIT, no ROLLBACK on return (hazard A2).
@@ -71,6 +74,7 @@ def create_engine(url: str | URL, options: Mapping[str, Any] | None = None) -> A
     with extra_named(url):
         engine = _made({**tuned, **given, "connect_args": connect_args})
     _keep_connections_alive(engine, dialect, url)
+    _replace_closed_connections(engine, dialect)
     dialect.prepare_engine(engine.sync_engine)
     _execute_on_connect(engine, commands)
     engine.sync_engine.update_execution_options(**{_ORIGIN: _Origin(url)})
@@ -217,6 +221,26 @@ def _keep_connections_alive(engine: AsyncEngine, dialect: Dialect, url: URL) -> 
         descriptor = socket_of(record.driver_connection)
         if descriptor is not None:
             keep_alive(descriptor)
+
+
+def _replace_closed_connections(engine: AsyncEngine, dialect: Dialect) -> None:
+    """Have the pool replace connections that the server has closed, before it hands them out.
+
+    The store looks at each connection that it uses. This is for other users of ``store.engine``.
+    """
+    socket_of = dialect.socket_of
+    if socket_of is None:
+        return
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    @harmless_to_leases
+    def look(_connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        # A new connection is not replaced: SQLAlchemy would give up if that is closed, too.
+        was_used = record.info.get(_WAS_USED, False)
+        record.info[_WAS_USED] = True
+        descriptor = socket_of(record.driver_connection) if was_used else None
+        if descriptor is not None and has_hung_up(descriptor, dialect.unsolicited):
+            raise InvalidatePoolError("the server has closed the connection")
 
 
 class _Origin:

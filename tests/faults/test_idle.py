@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from sessionstore_sql import DatabaseError, SessionId, SQLSessionStore
+from sessionstore_sql import DatabaseError, SessionId, SQLSessionStore, migrate
 from sessionstore_sql.sql.engines import dialect_of
 from tests.concurrency.rows import SERVER_TARGETS
 from tests.concurrency.stores import StoreMaker, record
@@ -121,6 +121,43 @@ async def test_so_it_does_on_an_engine_of_the_application(
 
     assert connections_in_use(hosted) == 0
     await engine.dispose()
+
+
+@on_servers
+async def test_other_users_of_the_stores_engine_get_open_connections(
+    store: SQLSessionStore, server: Server, url: URL
+) -> None:
+    """The pool looks at them, too."""
+    kill_unnoticed(url, await fill_pool(store.engine, server))
+
+    for _ in range(CONNECTIONS):
+        async with store.engine.connect() as connection:
+            assert (await connection.execute(text("SELECT 1"))).scalar() == 1
+
+
+@on_servers
+@pytest.mark.parametrize("is_hosted", [False, True], ids=["own", "hosted"])
+async def test_a_check_survives_connections_that_the_server_closed(
+    store: SQLSessionStore, server: Server, url: URL, is_hosted: bool
+) -> None:
+    """Applications check the table again and again, to tell whether they are ready."""
+    engine = create_async_engine(url) if is_hosted else store.engine
+    kill_unnoticed(url, await fill_pool(engine, server))
+
+    await migrate.check(engine)
+
+    await engine.dispose()
+
+
+@on_servers
+async def test_a_store_leases_connections_although_its_pool_looks_at_them(
+    store: SQLSessionStore,
+) -> None:
+    """No listener of the application's is called for it."""
+    await store.load(SessionId.generate())
+
+    assert connections_in_use(store) == 0
+    assert store.engine.pool.checkedout() == 1
 
 
 @on_servers
