@@ -146,8 +146,14 @@ class SQLSessionStore(AccountOperations):
         autocommit.
 
         On MySQL and MariaDB, ``revoke``, ``sign_out`` and a ``sign_in`` with a limit raise
-        ``ValueError`` below REPEATABLE READ: a session that is being rotated would escape them. No
-        event is reported for what a bound store does, as the transaction may be rolled back.
+        ``ValueError`` below REPEATABLE READ: a session that is being rotated would escape them.
+        The level is that of the database session: one that ``SET TRANSACTION`` gives to a single
+        transaction cannot be seen. No event is reported for what a bound store does, as the
+        transaction may be rolled back.
+
+        A ``sign_in`` with a limit waits for other transactions that have signed in the same user
+        with one. On PostgreSQL at REPEATABLE READ and above it does not see their sessions, so the
+        limit may be exceeded until the user's next sign-in.
 
         Raises:
             TypeError: ``connection`` is not an ``AsyncConnection``.

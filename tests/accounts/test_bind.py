@@ -86,6 +86,29 @@ async def test_a_rollback_brings_everything_back(
     assert await store.load(session_id) is not None
 
 
+@on_servers
+async def test_a_limit_holds_among_transactions_at_once(
+    store: SQLSessionStore, host_engine: AsyncEngine, server: Server
+) -> None:
+    """The second sign-in waits for the first to be committed, so one of them sees the other."""
+    subject = new_subject()
+    async with host_engine.connect() as first, host_engine.connect() as second:
+        await store.bind(first).sign_in(
+            None, SessionId.generate(), record(), subject=subject, max_sessions=1
+        )
+        signing_in = asyncio.ensure_future(
+            store.bind(second).sign_in(
+                None, SessionId.generate(), record(), subject=subject, max_sessions=1
+            )
+        )
+        await server.until_waiting(signing_in)
+        await first.commit()
+        last = await signing_in
+        await second.commit()
+
+    assert await handles_of(store, subject) == {last}
+
+
 async def test_the_application_reports_what_it_commits(
     make_store: StoreMaker, host_engine: AsyncEngine
 ) -> None:

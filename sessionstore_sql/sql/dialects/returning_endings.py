@@ -75,7 +75,7 @@ class ReturningEndings:
         limit: int,
         *,
         newest: bytes,
-        bound: bool = False,  # noqa: ARG002
+        bound: bool = False,  # noqa: ARG002  # for a derived class
     ) -> Ended:
         """End the oldest sessions."""
         parameters: dict[str, Any] = {**digest_parameters(digests), "newer": limit - 1}

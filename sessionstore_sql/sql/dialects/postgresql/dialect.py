@@ -14,11 +14,11 @@ from sessionstore_sql.sql.dialects.postgresql.arguments import ANSWER_TIMEOUT_S
 from sessionstore_sql.sql.dialects.postgresql.batches import batches
 from sessionstore_sql.sql.dialects.postgresql.channels import channel_of
 from sessionstore_sql.sql.dialects.postgresql.connecting import PostgreSQLConnector
+from sessionstore_sql.sql.dialects.postgresql.endings import PostgreSQLEndings
 from sessionstore_sql.sql.dialects.postgresql.problems import parent_of, problems
 from sessionstore_sql.sql.dialects.postgresql.purge import StatementPurger
 from sessionstore_sql.sql.dialects.postgresql.storage import connections, storage
 from sessionstore_sql.sql.dialects.postgresql.upgrading import upgrading
-from sessionstore_sql.sql.dialects.returning_endings import ReturningEndings
 from sessionstore_sql.sql.sockets import CLOSED, descriptor_of
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class PostgreSQL(Dialect):
 
     def endings(self, table: Table) -> Endings:
         """Return what ends the sessions of one subject."""
-        return ReturningEndings(table, self)
+        return PostgreSQLEndings(table, self)
 
     def purger(self, table: Table) -> Purger:
         """Return what removes expired rows."""
