@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -70,10 +71,18 @@ def _table(found: list[SessionInfo]) -> Table:
         table.add_column(title, no_wrap=True)
     table.add_column("about", overflow="fold")
     for each in found:
-        about = orjson.dumps(each.about).decode() if each.about else ""
+        about = _printable(orjson.dumps(each.about).decode()) if each.about else ""
         times = (each.created, each.seen, each.expires, each.ends)
         table.add_row(each.handle.value, *map(_shown, times), about)
     return table
+
+
+def _printable(text: str) -> str:
+    """Return JSON without characters that a terminal would obey, such as those of colours.
+
+    What is said of a session may come from the user's browser. JSON escapes only some of them.
+    """
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
 def _shown(time: datetime | None) -> str:

@@ -78,6 +78,10 @@ class Place:
         return f"{self.table} on {self.database}"
 
 
+_MAX_URL_FILE = 100_000
+"""Maximum number of characters that are read of a file with a URL."""
+
+
 # These functions are used instead of click's types, because click shows the value that a ValueError
 # is about.
 
@@ -99,7 +103,12 @@ def database_url(value: str) -> URL:
 def url_in_file(path: str) -> URL:
     """Return the URL that a file contains, or standard input if the path is ``-``."""
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        # Cut off behind what is too long for a URL: the input may be a device without an end.
+        if path == "-":
+            text = sys.stdin.read(_MAX_URL_FILE)
+        else:
+            with Path(path).open(encoding="utf-8") as file:
+                text = file.read(_MAX_URL_FILE)
     except OSError as error:
         message = f"cannot read the file: {error.strerror}"
     except (UnicodeDecodeError, ValueError):  # ValueError: a NUL character in the path

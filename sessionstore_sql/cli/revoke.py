@@ -138,7 +138,8 @@ async def _revoke_older(
     require_database(place)
     output = Output()
     async with failures_explained(place), walking(place) as walk:
-        created_until = await walk.now() - age // _MICROSECOND
+        # Longer ago than 1970 is a number that SQLite may not have.
+        created_until = max(0, await walk.now() - age // _MICROSECOND)
         due = await walk.count(created_until)
         output.head(place)
         if dry_run:

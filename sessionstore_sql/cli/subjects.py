@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from sessionstore_sql.accounts.subjects import require_subject
+from sessionstore_sql.accounts.subjects import MAX_SUBJECT_LENGTH, require_subject
 from sessionstore_sql.store import SQLSessionStore
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from sessionstore_sql.codec import StateCodec
 
 _Result = TypeVar("_Result")
+
+_MAX_BYTES = 4 * (MAX_SUBJECT_LENGTH + 1)
+"""Enough to tell that a user id is too long, with up to 4 bytes of UTF-8 for a character."""
 
 
 def subject_option(*, required: bool) -> Callable[[Callable[..., _Result]], Callable[..., _Result]]:
@@ -45,8 +48,7 @@ def _subject(value: str) -> str:
             "only - is accepted: write the user id to standard input, as in `echo USER_ID | ..`"
         )
     try:
-        text = "" if sys.stdin is None else sys.stdin.read()
-        subject = text.removesuffix("\n").removesuffix("\r")
+        subject = _given().decode()
         require_subject(subject)
     except UnicodeDecodeError:
         message = "the user id on standard input is not UTF-8"
@@ -55,6 +57,18 @@ def _subject(value: str) -> str:
     else:
         return subject
     raise click.BadParameter(message)
+
+
+def _given() -> bytes:
+    """Return what standard input holds, without the end of the line; cut off if it is too long.
+
+    As bytes, since the locale may have another encoding, and a text has no carriage returns. The
+    sessions of another user would be found.
+    """
+    if sys.stdin is None:
+        return b""
+    given = sys.stdin.buffer.read(_MAX_BYTES + len(b"\r\n"))
+    return given.removesuffix(b"\n").removesuffix(b"\r")
 
 
 @asynccontextmanager

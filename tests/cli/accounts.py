@@ -40,7 +40,10 @@ async def signed_in(
     return session_id, await store.sign_in(None, session_id, record, subject=subject, **options)
 
 
-def with_input(monkeypatch: pytest.MonkeyPatch, text: str, call: Callable[[], Ended]) -> Ended:
-    """Return what ``call`` returns if this text is on standard input."""
-    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+def with_input(
+    monkeypatch: pytest.MonkeyPatch, text: str, call: Callable[[], Ended], encoding: str = "utf-8"
+) -> Ended:
+    """Return what ``call`` returns if this text is on standard input, in a locale's encoding."""
+    given = io.BytesIO(text.encode("utf-8", "surrogatepass"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(given, encoding))
     return call()

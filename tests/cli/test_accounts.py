@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import re
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -172,6 +174,16 @@ def test_old_sessions_are_ended(made: Command) -> None:
     assert old_id is not None
 
 
+def test_no_session_is_older_than_the_clock(made: Command) -> None:
+    """An age of millions of years is no number that the database lacks."""
+    on_store(made, two_devices)
+
+    ended = made("revoke", "--older-than", "999999999d", "--yes")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert "ended 0 sessions" in ended.out
+
+
 def test_a_session_that_is_rotated_meanwhile_is_ended(
     made: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +272,67 @@ def test_an_invalid_user_id(
 
     assert ended.code == 2
     assert "the user id on standard input is not" in ended.err
+
+
+class Endless(io.RawIOBase):
+    """Standard input that has no end, as that of ``yes | sessionstore-sql ..``."""
+
+    read_bytes = 0
+
+    def readable(self) -> bool:
+        """It is read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer."""
+        self.read_bytes += len(buffer)
+        assert self.read_bytes < 1_000_000
+        buffer[:] = b"y" * len(buffer)
+        return len(buffer)
+
+
+def test_a_user_id_without_an_end(local: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not read to its end to tell that it is too long."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
+
+    ended = local("revoke", "--subject", "-")
+
+    assert ended.code == 2
+    assert "a subject has 1 to 1024 characters" in ended.err
+
+
+@pytest.mark.parametrize("user", ["naïve", "a\rb", "a\r\nb", "\U0001f600" * 1024])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_user_id_is_read_as_it_was_written(
+    local: Command, monkeypatch: pytest.MonkeyPatch, user: str, end: str
+) -> None:
+    """Not in the encoding of the locale, and with the characters that a text may change."""
+    local("upgrade")
+    on_store(local, lambda store: signed_in(store, user))
+    on_store(local, lambda store: signed_in(store, "a\nb"))
+
+    ended = with_input(
+        monkeypatch, f"{user}{end}", lambda: local("revoke", "--subject", "-"), encoding="latin-1"
+    )
+
+    assert "ended 1 session of one user" in ended.out
+    assert len(on_store(local, lambda store: store.sessions_of(user))) == 0
+    assert len(on_store(local, lambda store: store.sessions_of("a\nb"))) == 1
+
+
+def test_what_is_said_of_a_session_does_not_reach_the_terminal(
+    local: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A browser may send the characters that terminals obey, of which JSON escapes only some."""
+    local("upgrade")
+    about = {"browser": "\x1b[2J \x9b2J \u202e \x07 \x7f ünï \U0001f600"}
+    on_store(local, lambda store: signed_in(store, USER, about=about))
+
+    ended = with_input(monkeypatch, USER, lambda: local("sessions", "--subject", "-"))
+
+    assert not set(ended.out) & set("\x1b\x9b\u202e\x07\x7f")
+    assert "\\u009b2J" in "".join(ended.out.split())
+    assert "ünï" in ended.out
 
 
 def test_a_table_of_the_first_revision(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

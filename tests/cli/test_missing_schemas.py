@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 
+from tests.cli.accounts import with_input
 from tests.cli.running import Command
 
 COMMANDS = {
@@ -24,9 +23,9 @@ def test_a_missing_schema_is_named(
     command: Command, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error of the server may be that of a missing table, or of a missing database."""
-    monkeypatch.setattr("sys.stdin", io.StringIO("alice"))
-
-    ended = command(name, "--schema", "nowhere", *COMMANDS[name])
+    ended = with_input(
+        monkeypatch, "alice", lambda: command(name, "--schema", "nowhere", *COMMANDS[name])
+    )
 
     assert (ended.code, ended.out) == (1, "")
     assert "the schema 'nowhere' does not exist" in ended.err

@@ -103,6 +103,12 @@ def test_standard_input_can_contain_the_url(
     assert local.run("upgrade", "--url-file", "-").code == 0
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a device of Unix")
+def test_a_file_without_an_end_is_not_read_to_its_end(local: Command) -> None:
+    """It contains no URL."""
+    assert local.run("upgrade", "--url-file", "/dev/zero").code == 2
+
+
 def test_a_process_reads_the_url_from_standard_input(local: Command) -> None:
     """A program that decrypts secrets can write to a pipe."""
     local("upgrade")

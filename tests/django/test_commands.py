@@ -119,6 +119,12 @@ class TestRevoke:
         with pytest.raises(CommandError, match="30d"):
             run("revoke_sessions", f"--older-than={age}", interactive=False)
 
+    @pytest.mark.parametrize("age", ["9999999d", "9999999999999d", f"{'9' * 5000}d"])
+    def test_an_age_is_one_that_there_can_be(self, age: str) -> None:
+        """Not before the first year."""
+        with pytest.raises(CommandError, match="longer ago than there are dates"):
+            run("revoke_sessions", f"--older-than={age}", interactive=False)
+
     def test_the_number_can_be_left_out(self) -> None:
         """As with all commands of Django."""
         assert run("revoke_sessions", id_of("ada"), verbosity=0) == ""

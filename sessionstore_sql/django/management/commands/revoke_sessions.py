@@ -154,4 +154,11 @@ def _age(text: str | None) -> timedelta | None:
     match = _AGE.fullmatch(text)
     if match is None:
         raise CommandError("--older-than is a number and a unit, such as 30m, 12h, 30d or 4w")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        age = timedelta(**{_UNITS[match[2]]: int(match[1])})
+        _ = datetime.now(UTC) - age
+    except (OverflowError, ValueError):  # ValueError: thousands of digits
+        age = None
+    if age is None:
+        raise CommandError("--older-than is longer ago than there are dates")
+    return age
