@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     from benchmarks.measuring import Comparison, Figures
     from benchmarks.options import Options
 
-_WIDTH, _LABELS, _VALUES = 760, 262, 90
+_WIDTH, _LABELS, _VALUES = 520, 230, 64  # so narrow that the text is legible on a phone
 _BAR, _GAP, _TOP = 18, 8, 56
+DISPLAY_NAMES = {
+    "postgresql": "PostgreSQL",
+    "mysql": "MySQL",
+    "mariadb": "MariaDB",
+    "sqlite": "SQLite",
+}
 _OURS, _OTHERS = "#1f6feb", "#8b949e"
 
 
@@ -43,7 +49,8 @@ def write_plots(
     for comparison in comparisons:
         for operation in options.operations:
             figures = comparison.figures.get((operation, callers), {})
-            title = f"{comparison.database}: {operation.value}, {callers} callers"
+            name = DISPLAY_NAMES[comparison.database]
+            title = f"{name}: {operation.value}, {callers} callers"
             note = f"median of {options.rounds}; {_short(comparison)}"
             path = folder / f"{comparison.database}-{operation.value}"
             fastest = sorted(_bars(figures, "throughput", 1, baseline), key=lambda bar: -bar.value)
@@ -59,7 +66,8 @@ def write_plots(
             if number == callers
             for size, figures in by_size.items()
         ]
-        chart = bar_chart(f"{growth.database}: growth, {callers} callers", "ops per second", bars)
+        title = f"{DISPLAY_NAMES[growth.database]}: growth, {callers} callers"
+        chart = bar_chart(title, "operations per second", bars)
         (folder / f"{growth.database}-growth.svg").write_text(chart, encoding="utf-8")
 
 
@@ -94,7 +102,11 @@ def bar_chart(title: str, note: str, bars: Sequence[Bar]) -> str:
 
 def _bars(figures: dict[str, Figures], name: str, factor: float, baseline: str) -> list[Bar]:
     return [
-        Bar(peer, mine.median(name) * factor, peer.startswith(baseline))
+        Bar(
+            peer.removeprefix(f"{baseline}, "),
+            mine.median(name) * factor,
+            peer.startswith(baseline),
+        )
         for peer, mine in figures.items()
     ]
 
