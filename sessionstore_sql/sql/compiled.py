@@ -6,7 +6,8 @@ the values as they are, except those of a ``TypeDecorator``, which converts them
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy.types import TypeDecorator
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
     from sessionstore_sql.sql.senders import Bound, Channel, Sender
+
+Statements = TypeVar("Statements")
 
 
 class NotOnLineError(Exception):
@@ -40,6 +43,10 @@ class CompiledStatement:
         self._processors: Mapping[str, Callable[[Any], Any]] = {}
         self._order: Sequence[str] | None = None
         """The names of the parameters if the driver takes them by position."""
+
+    def uncompiled(self) -> CompiledStatement:
+        """Return the same statement, which is compiled when it is first executed."""
+        return CompiledStatement(self.statement, self._sender)
 
     def rows(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Any]:
         """Execute the statement and return its rows."""
@@ -92,6 +99,20 @@ class CompiledStatement:
         }
         self._order = compiled.positiontup
         self._dialect = dialect
+
+
+def uncompiled(statements: Statements) -> Statements:
+    """Return a dataclass of statements again, with none of them compiled.
+
+    To build a statement takes longer than to compile it. So it is built once for all stores, and
+    each store compiles its own.
+    """
+    if isinstance(statements, CompiledStatement):
+        return cast("Statements", statements.uncompiled())
+    if not is_dataclass(statements) or isinstance(statements, type):
+        return statements
+    given = [each.name for each in fields(statements) if each.init]
+    return replace(statements, **{name: uncompiled(getattr(statements, name)) for name in given})
 
 
 class Line:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -17,11 +18,12 @@ from sqlalchemy import (
     update,
 )
 
+from sessionstore_sql.schema import session_table
 from sessionstore_sql.sql.account_statements import (
     AccountStatements,
     build_account_statements,
 )
-from sessionstore_sql.sql.compiled import CompiledStatement
+from sessionstore_sql.sql.compiled import CompiledStatement, uncompiled
 from sessionstore_sql.sql.dialects import Dialect, now
 from sessionstore_sql.sql.dialects.base import ANY_VERSION
 from sessionstore_sql.sql.dialects.clauses import (
@@ -96,6 +98,14 @@ def build_statements(
         lifetime: The lifetime of sessions that ``create`` stores, in microseconds.
         subjects: Under how many digests a subject may be found.
     """
+    return uncompiled(_built(table.name, table.schema, dialect, lifetime, subjects))
+
+
+@lru_cache(maxsize=64)
+def _built(
+    name: str, schema: str | None, dialect: Dialect, lifetime: int | None, subjects: int
+) -> Statements:
+    table = session_table(name, schema=schema)
 
     def compiled(statement: Executable) -> CompiledStatement:
         return CompiledStatement(statement, dialect.sender)

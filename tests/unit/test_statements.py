@@ -177,6 +177,31 @@ def test_an_expired_row_leaves_nothing_to_its_successor(name: str) -> None:
 
 
 @every_database
+def test_stores_share_statements_and_compile_their_own(name: str) -> None:
+    """Each engine has its own text: drivers mark and take parameters differently."""
+    for made, again in (
+        (statements(name).load, statements(name).load),
+        (statements(name).accounts.begin, statements(name).accounts.begin),
+    ):
+        made._compile(sqlalchemy_dialect(name))
+
+        assert made.statement is again.statement
+        assert (made._text == "", again._text) == (False, "")
+
+
+@pytest.mark.parametrize("name", ONE_STATEMENT)
+def test_stores_share_batches_and_compile_their_own(name: str) -> None:
+    """Of one table: others have other names in their statements."""
+    batches: Any = dialect_named(name).batches
+    made, again, other = (batches(session_table(table)) for table in ("t", "t", "u"))
+    made.select_load._compile(sqlalchemy_dialect(name))
+
+    assert made.select_load.statement is again.select_load.statement
+    assert (made.select_load._text == "", again.select_load._text) == (False, "")
+    assert "FROM u " in sql(name, other.select_load)
+
+
+@every_database
 def test_a_lifetime_begins_at_create(name: str) -> None:
     """It is part of the statements of a store that has one, and of no other."""
     made = build_statements(session_table("t"), dialect_named(name), 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -26,7 +27,7 @@ from sqlalchemy.types import NullType
 from sessionstore_sql.accounts.sessions import HANDLE_BYTES
 from sessionstore_sql.records import KEY_BYTES
 from sessionstore_sql.schema import SUBJECT_BYTES, session_table, split_keys
-from sessionstore_sql.sql.compiled import CompiledStatement
+from sessionstore_sql.sql.compiled import CompiledStatement, uncompiled
 from sessionstore_sql.sql.dialects.clauses import (
     SessionColumns,
     changed_idle_ttl,
@@ -99,9 +100,14 @@ _ABOUT = SUBJECT_BYTES + HANDLE_BYTES
 
 def batches(table: Table, lifetime: int | None, subjects: int) -> Batches:
     """Return the operations on many sessions of ``table``."""
-    sessions = session_table(table.name, schema=table.schema)
-    for name in _PLACE:
-        sessions.append_column(Column(name, NullType, system=True))
+    return uncompiled(_built(table.name, table.schema, lifetime, subjects))
+
+
+@lru_cache(maxsize=64)
+def _built(name: str, schema: str | None, lifetime: int | None, subjects: int) -> ReturningBatches:
+    sessions = session_table(name, schema=schema)
+    for place in _PLACE:
+        sessions.append_column(Column(place, NullType, system=True))
     is_given = sessions.c.id == any_(_keys())
     keys, ttls, records = _given(), _given(_TTLS), _given(_TTLS, _STATES)
     conditional = _given(_TTLS, _STATES, *_CONDITIONS)
@@ -141,7 +147,7 @@ def batches(table: Table, lifetime: int | None, subjects: int) -> Batches:
 
     replacement = extension(replaced, state=replaced.c.state, version=VERSION)
     removal = delete(sessions).where(_is_held(sessions, kept))
-    changed = f"{table.name}_changed"  # differs from the table, as every internal name
+    changed = f"{name}_changed"  # differs from the table, as every internal name
     return ReturningBatches(
         parameters=_parameters,
         loaded=_loaded,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,8 +20,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from sessionstore_sql.accounts.sessions import HANDLE_BYTES
 from sessionstore_sql.records import KEY_BYTES
-from sessionstore_sql.schema import SUBJECT_BYTES
-from sessionstore_sql.sql.compiled import CompiledStatement
+from sessionstore_sql.schema import SUBJECT_BYTES, session_table
+from sessionstore_sql.sql.compiled import CompiledStatement, uncompiled
 from sessionstore_sql.sql.dialects.clauses import (
     changed_idle_ttl,
     extended,
@@ -54,11 +55,18 @@ if TYPE_CHECKING:
 
 
 def batches(table: Table, lifetime: int | None, subjects: int) -> Batches:
-    """Return the operations on many sessions of ``table``.
+    """Return the operations on many sessions of ``table``."""
+    return uncompiled(_built(table.name, table.schema, lifetime, subjects))
+
+
+@lru_cache(maxsize=64)
+def _built(name: str, schema: str | None, lifetime: int | None, subjects: int) -> ReturningBatches:
+    """Return the operations on many sessions.
 
     The rows arrive as one parameter for all keys, one for all states, and where each is: a text
     for each number of rows would have to be compiled anew by everyone.
     """
+    table = session_table(name, schema=schema)
     layout = func.json_each(bindparam("layout")).table_valued("key", "value", name="layout")
     keys, states = bindparam("keys", type_=LargeBinary), bindparam("states", type_=LargeBinary)
 
@@ -100,9 +108,9 @@ def batches(table: Table, lifetime: int | None, subjects: int) -> Batches:
         at("$[9]").label("lifetime"),
         *digests,
     ]
-    name = f"{table.name}_given"  # not the name of the table, which is named beside it
-    given = select(*columns).subquery(name)
-    signed_in = select(*columns, *account_columns).subquery(name)
+    as_given = f"{name}_given"  # not the name of the table, which is named beside it
+    given = select(*columns).subquery(as_given)
+    signed_in = select(*columns, *account_columns).subquery(as_given)
     of_row = {column: signed_in.c[column] for column in SignInColumns._fields[:-1]}
     sign_in = SignInColumns(**of_row, subject=signed_in.c.digest_0)
     begun = columns_of_sign_in(sign_in._replace(idle_ttl=own_idle_ttl(signed_in.c.idle_ttl)))
