@@ -56,6 +56,21 @@ PERMANENT = [
     ("ВАЖНО", "3D000", 'база данных "shop" не существует'),
     ("FATAL", "28P01", "Passwort-Authentifizierung für Benutzer »app« fehlgeschlagen"),
     ("致命错误", "28000", '角色 "app" 不存在'),
+    # PgBouncer, which has one code for everything
+    ("FATAL", "08P01", "no such database: shop"),
+    ("FATAL", "08P01", '"trust" authentication failed'),
+    ("FATAL", "08P01", "SASL authentication failed"),
+    ("FATAL", "08P01", "no such user"),
+    ("FATAL", "08P01", "login rejected"),
+    ("FATAL", "08P01", "SSL required"),
+    ("FATAL", "08P01", "bouncer config error"),
+    ("FATAL", "08P01", "transaction blocks not allowed in statement pooling mode"),
+    # Supavisor, likewise
+    ("FATAL", "XX000", "Tenant or user not found"),
+    ("FATAL", "XX000", "(ENOTFOUND) tenant/user postgres.shop not found"),
+    ("FATAL", "XX000", "SSL connection is required"),
+    # pgcat
+    ("FATAL", "58000", 'No pool configured for database: "shop", user: "app"'),
 ]
 
 

@@ -448,6 +448,33 @@ def test_what_pgbouncer_lacks_is_said(error: Exception, is_transient: bool) -> N
     assert "ignore_startup_parameters" in str(result)
 
 
+@pytest.mark.parametrize("make", [from_asyncpg, from_psycopg])
+@pytest.mark.parametrize("code", ["08003", "08P01"])
+def test_statement_pooling_is_rejected(make: Callable[..., Exception], code: str) -> None:
+    """It stays so, and nothing was executed, although the connection is lost."""
+    text = "transaction blocks not allowed in statement pooling mode"
+    error = wrapped(make(code, text), invalidated=True)
+
+    failure = classify(error, POSTGRESQL, sent=True)
+    result = database_error(error, failure, POSTGRESQL, "t", outcome_unknown=failure.unknown)
+
+    assert failure is Failure.REJECTED
+    assert not result.transient
+    assert "pool_mode has to be transaction or session" in str(result)
+
+
+@pytest.mark.parametrize("make", [from_asyncpg, from_psycopg])
+def test_a_wrong_primary_key_is_a_case_for_check(make: Callable[..., Exception]) -> None:
+    """Such as that of a table that is partitioned by its deadlines."""
+    error = wrapped(make("42P10", "there is no unique or exclusion constraint"))
+
+    failure = classify(error, POSTGRESQL, sent=True)
+    result = database_error(error, failure, POSTGRESQL, "t", outcome_unknown=False)
+
+    assert failure is Failure.OTHER
+    assert "run `sessionstore-sql check`" in str(result)
+
+
 def test_other_errors_get_no_advice() -> None:
     """A connection that broke while it was used says what it says."""
     error = wrapped(from_asyncpg("08P01", "server conn crashed?"))

@@ -38,6 +38,8 @@ class Failure(enum.Enum):
     """The table or a column is missing: the migrations have not run."""
     DATABASE_MISSING = enum.auto()
     """The database that the URL, or the statement, names does not exist."""
+    REJECTED = enum.auto()
+    """A pooler rejected the client until someone changes the configuration. Nothing was changed."""
     OTHER = enum.auto()
     """Something that an operator has to change first, such as a missing privilege."""
 
@@ -54,5 +56,6 @@ class Failure(enum.Enum):
             Failure.UNSUPPORTED,
             Failure.SCHEMA_MISSING,
             Failure.DATABASE_MISSING,
+            Failure.REJECTED,
             Failure.OTHER,
         }

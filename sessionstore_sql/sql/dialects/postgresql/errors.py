@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sessionstore_sql.sql.dialects.failure import Failure
+from sessionstore_sql.sql.dialects.postgresql import poolers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,9 +51,12 @@ _FAILURE_CLASSES = {
 _INTERNAL_ERROR = "XX000"
 """The code of a bug in the server, and Supavisor's for all it reports, such as too many clients."""
 
+_NO_SUCH_CONSTRAINT = "42P10"
+"""The code of an INSERT that needs a primary key which the table does not have."""
+
 _PERMANENT_TEXTS = (
-    "password authentication failed for user",
-    "authentication failed for user",  # ident, peer, LDAP, ..
+    *poolers.PERMANENT_TEXTS,  # "authentication failed" is a text of servers, too
+    poolers.MISSING_DATABASE,
     "no password supplied",
     "no pg_hba.conf entry for",
     "pg_hba.conf rejects connection",
@@ -72,7 +76,9 @@ _PERMANENT_TEXTS = (
     "authentication method requirement",
     "channel binding required",
 )
-_MISSING_DATABASE = re.compile(r'FATAL: +database ".*" does not exist')
+_MISSING_DATABASE = re.compile(
+    rf'FATAL: +(database ".*" does not exist|{poolers.MISSING_DATABASE})'
+)
 _PERMANENT_PATTERN = re.compile(r'(database|role) ".*" does not exist')
 """What remains until someone changes something, among errors of psycopg while it connects that have
 no code: those of libpq itself, and those of servers where the code was not looked up or not found.
@@ -115,6 +121,10 @@ def classify(error: BaseException) -> Failure:
         return Failure.UNREACHABLE
     if not code and all(map(_MISSING_DATABASE.search, _answers(error) or [""])):
         return Failure.DATABASE_MISSING
+    if code.startswith("08") and poolers.MISSING_DATABASE in str(error):
+        return Failure.DATABASE_MISSING
+    if poolers.is_rejection(code, str(error)):
+        return Failure.REJECTED
     if code == _INTERNAL_ERROR and _ended_session(error):
         return Failure.LOST
     return _meaning(code)
@@ -180,7 +190,7 @@ def redact(message: str) -> str:
 
 
 def advice(error: BaseException) -> str | None:
-    """Return the settings of PgBouncer that an error asks for."""
+    """Return the settings of PgBouncer, or the command, that an error asks for."""
     # The prepared statement is that of another client, or ours is missing.
     if sqlstate_of(error) in {"26000", "42P05"} or REJECTED_PARAMETER in str(error):
         return (
@@ -188,7 +198,9 @@ def advice(error: BaseException) -> str | None:
             "max_prepared_statements above 0, and lock_timeout, statement_timeout and options "
             "among ignore_startup_parameters"
         )
-    return None
+    if sqlstate_of(error) == _NO_SUCH_CONSTRAINT:
+        return "the primary key of the table is not its id: run `sessionstore-sql check`"
+    return poolers.advice(str(error))
 
 
 def is_unreachable(error: BaseException) -> bool:
