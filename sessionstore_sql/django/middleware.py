@@ -49,9 +49,9 @@ _FIRST = "_sessionstore_sql_session"
 
 _plain_http = RateLimitedWarning(
     logger,
-    "a Secure cookie was sent over plain HTTP: browsers ignore it, so visitors lose their "
-    "sessions. In development, set SESSION_COOKIE_SECURE = False. Behind a proxy that terminates "
-    "TLS, set SECURE_PROXY_SSL_HEADER.",
+    "a Secure cookie was sent over plain HTTP: browsers ignore it, except on localhost, so "
+    "visitors lose their sessions. In development, set SESSION_COOKIE_SECURE = False. Behind a "
+    "proxy that terminates TLS, set SECURE_PROXY_SSL_HEADER.",
 )
 
 _django_request = django_middleware.SessionMiddleware.process_request

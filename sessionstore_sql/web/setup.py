@@ -136,9 +136,9 @@ class SessionSetup:
         if scheme in {"http", "ws"}:
             self._warned_of_plain_http = True
             logger.warning(
-                "a Secure cookie was sent over plain HTTP: browsers ignore it, so visitors lose "
-                "their sessions. In development, set %s=False. Behind a proxy that "
-                "terminates TLS, let the server trust its X-Forwarded-Proto header.",
+                "a Secure cookie was sent over plain HTTP: browsers ignore it, except on "
+                "localhost, so visitors lose their sessions. In development, set %s=False. Behind "
+                "a proxy that terminates TLS, let the server trust its X-Forwarded-Proto header.",
                 self._https_option,
             )
 
