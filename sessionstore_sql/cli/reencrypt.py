@@ -148,6 +148,8 @@ class _Work:
         return not is_clean and not self._dry_run
 
     async def _encrypt(self, row: Stored) -> _Found:
+        if row.state is None:
+            return _Found.UNREADABLE
         try:
             state = self._renewed(self._codec, row.state)
             about = None if row.about is None else self._renewed(self._about, row.about)

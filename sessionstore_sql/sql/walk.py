@@ -16,6 +16,7 @@ from sessionstore_sql.sql.dialects import now
 from sessionstore_sql.sql.dialects.base import Row
 from sessionstore_sql.sql.dialects.clauses import is_live
 from sessionstore_sql.sql.effects import Effect
+from sessionstore_sql.sql.operations import BINARY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +37,8 @@ class Stored(NamedTuple):
     """What a row holds that a codec has encoded."""
 
     key: bytes
-    state: bytes
+    state: bytes | None
+    """``None`` if the value is of another type, which SQLite may hold if it was written by hand."""
     about: bytes | None
 
 
@@ -85,7 +87,7 @@ class Walk:
             .limit(BATCH)
         )
         return [
-            Stored(bytes(key), bytes(state), None if about is None else bytes(about))
+            Stored(bytes(key), _bytes(state), _bytes(about))
             for key, state, about in await self._rows(statement)
         ]
 
@@ -100,7 +102,7 @@ class Walk:
         for name in ("state", "about"):
             old, new = getattr(before, name), getattr(after, name)
             if new != old:
-                is_unchanged.append(columns[name] == self._binary(old))
+                is_unchanged.append(self._dialect.equals(columns[name], old))
                 changes[name] = self._binary(new)
         statement = update(self._table).where(*is_unchanged).values(changes)
 
@@ -129,3 +131,7 @@ class Walk:
             connection.execute(statement).all()
         )
         return await self._executor.run(work, Effect.READ)
+
+
+def _bytes(value: object) -> bytes | None:
+    return bytes(value) if isinstance(value, BINARY) else None

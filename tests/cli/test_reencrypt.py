@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sessionstore_sql import (
     JSON,
@@ -20,6 +21,7 @@ from sessionstore_sql import (
 )
 from sessionstore_sql.cli import reencrypt
 from sessionstore_sql.encryption import EncryptedCodec
+from sessionstore_sql.sql.engines import dialect_of
 from sessionstore_sql.sql.walk import Stored, Walk
 from tests.cli.accounts import HOUR, USER, on_store, signed_in
 from tests.cli.running import Command
@@ -98,6 +100,48 @@ def test_more_sessions_than_a_batch(local: Command, keys_file: str) -> None:
 
     assert "encrypted 230 sessions" in ended.out
     assert_readable_with_new_key(local, ids)
+
+
+def test_the_largest_state_is_encrypted(made: Command, keys_file: str) -> None:
+    """The former state is not sent along, which would be more than the server takes."""
+    old = EncryptedCodec({"old": OLD})
+
+    async def store_largest(store: SQLSessionStore) -> SessionId:
+        async with store.engine.connect() as connection:
+            limit = await connection.run_sync(dialect_of(store.engine).state_limit)
+        session_id, size = SessionId.generate(), min(limit or 1_000_000, 8_000_000) - 10_000
+        await store.create(session_id, SessionRecord({"large": "x" * size}, HOUR))
+        return session_id
+
+    large = on_store(made, store_largest, codec=old)
+
+    ended = made("reencrypt", "--keys-file", keys_file)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert on_store(made, lambda store: _loads(store, large), codec=ONLY_NEW)
+
+
+def test_a_value_that_is_no_bytes_is_left_as_it_is(local: Command, keys_file: str) -> None:
+    """SQLite holds what was written by hand. A number would be taken for a number of bytes."""
+    local("upgrade")
+    stored(local, EncryptedCodec({"old": OLD}), count=1)
+    values = ("'text'", "1000000000000")
+
+    async def write(engine: AsyncEngine) -> None:
+        async with engine.begin() as connection:
+            for place, value in enumerate(values):
+                await connection.exec_driver_sql(
+                    f"INSERT INTO {local.table} (id, state, deadline) "
+                    f"VALUES (randomblob(32), {value}, {2**60 + place})"
+                )
+
+    local.on_database(write)
+
+    ended = local("reencrypt", "--keys-file", keys_file)
+
+    assert ended.code == 1
+    assert "encrypted 1 session with 'new'" in ended.out
+    assert "2 sessions cannot be decrypted" in ended.err
 
 
 def test_a_dry_run_changes_nothing(made: Command, keys_file: str) -> None:

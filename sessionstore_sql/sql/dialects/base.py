@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from sqlalchemy import LargeBinary
+from sqlalchemy import LargeBinary, literal
 
 from sessionstore_sql.sql.senders import BY_CURSOR
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from sqlalchemy import URL, Connection, Engine, Table
+    from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
     from sqlalchemy.types import TypeEngine
 
     from sessionstore_sql.sql.dialects.clauses import UpsertableInsert
@@ -222,6 +222,10 @@ class Dialect(ABC):
     def channel_of(self, driver_connection: object) -> Channel | None:  # noqa: ARG002
         """Return a channel to a driver's connection; ``None`` if there is none for the driver."""
         return None
+
+    def equals(self, column: ColumnElement[bytes], value: bytes) -> ColumnElement[bool]:
+        """Return the condition that ``column`` holds ``value``, which may be of any size."""
+        return column == literal(value, self.binary)
 
     @abstractmethod
     def batches(self, table: Table, lifetime: int | None = None, subjects: int = 1) -> Batches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, LargeBinary, String, event, func, text
@@ -105,6 +106,14 @@ class MySQL(Dialect):
     def channel_of(self, driver_connection: object) -> Channel | None:
         """Return a channel to a driver's connection; ``None`` if there is none for the driver."""
         return channel_of(driver_connection)
+
+    def equals(self, column: ColumnElement[bytes], value: bytes) -> ColumnElement[bool]:
+        """Return the condition that ``column`` holds ``value``, which is not sent.
+
+        A statement that sets a large state, and sent the former one too, would be larger than
+        ``max_allowed_packet``.
+        """
+        return func.sha2(column, 256) == hashlib.sha256(value).hexdigest()
 
     def batches(self, table: Table, lifetime: int | None = None, subjects: int = 1) -> Batches:  # noqa: ARG002
         """Return the operations on many sessions at once."""
