@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,9 @@ async def save(
 ) -> Outcome:
     """Do what a response has to do to its session.
 
+    If the caller is cancelled, as frameworks do when the client disconnects, it is done
+    nevertheless: a login or logout consists of several statements.
+
     Raises:
         SerializationError: The state cannot be stored, or is too large. Nothing was changed.
         ConflictError: Another request has changed the session, and ``on_conflict`` is
@@ -46,7 +50,30 @@ async def save(
         DuplicateIdError: A generated id was taken: the machine's randomness is broken.
         DatabaseError: The database failed.
     """
-    return await _Saving(storage, options, work).run()
+    saving = _Saving(storage, options, work)
+    if not saving.has_steps:
+        return await saving.run()
+    task = asyncio.create_task(saving.run())
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_log_failure)
+        raise
+
+
+_running: set[asyncio.Task[Outcome]] = set()
+"""References that keep the tasks from the garbage collector."""
+
+
+def _log_failure(task: asyncio.Task[Outcome]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if task.cancelled() or error is not None:
+        logger.error(
+            "the session of a request that was cancelled was not stored: %s",
+            "the event loop ended" if error is None else error,
+        )
 
 
 class _Saving:
@@ -60,6 +87,11 @@ class _Saving:
         self._found = work.found
         self._lost: Lost | None = None
         self._conflicts = 0
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether anything has to be read or written."""
+        return bool(decide(self._facts()).steps)
 
     async def run(self) -> Outcome:
         """Decide and write, until nothing that was found out on the way changes the decision."""
