@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from sessionstore_sql import DatabaseError, DeserializationError, LoadError, SessionId
 from sessionstore_sql.errors import for_operation
 from sessionstore_sql.starlette import SessionMiddleware, reload
+from sessionstore_sql.web.asgi.recheck import Recheck
+from sessionstore_sql.web.sessions import Sessions
 from tests.leaks import logged
 from tests.starlette.applications import COOKIE, application, browser, id_in
-from tests.web.stores import ScriptedStore, state_of, stored
+from tests.web.stores import ScriptedStore, begin, state_of, stored
 
 pytestmark = pytest.mark.anyio
 
@@ -258,3 +261,32 @@ async def test_reloading_does_not_discard_changes() -> None:
         await client.get("/put?a=1")
         await client.get("/impatient")
         assert (await client.get("/show")).json() == {"a": 2}
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_message_is_not_lost_when_the_application_stops_waiting(turns: int) -> None:
+    """As with a timeout that is over in the moment in which the message arrives."""
+    store, received, sent = ScriptedStore(), asyncio.Queue[Any](), list[Any]()
+    session, _ = await begin(Sessions(store), await stored(store, {"user": "ada"}))
+    recheck = Recheck(session, timedelta(days=1), _appending(sent))
+    waiting = asyncio.create_task(recheck.receive(received.get))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    received.put_nowait({"type": "websocket.receive", "text": "hello"})
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    waiting.cancel()
+
+    (first,) = await asyncio.gather(waiting, return_exceptions=True)
+
+    if isinstance(first, BaseException):
+        first = await asyncio.wait_for(recheck.receive(received.get), timeout=5)
+    assert first["text"] == "hello"
+    await recheck.stop()
+
+
+def _appending(messages: list[Any]) -> Any:
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    return send

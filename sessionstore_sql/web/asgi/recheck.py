@@ -39,26 +39,33 @@ class Recheck:
         self._period = period
         self._send = send
         self._ended = asyncio.Event()
+        self._message: asyncio.Future[Message] | None = None
         self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
         """Stop looking."""
         self._task.cancel()
+        if self._message is not None:
+            self._message.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
 
     async def receive(self, receive: Callable[[], Awaitable[Message]]) -> Message:
-        """Return the next message from the client, or a disconnect if the session ends first."""
-        message = asyncio.ensure_future(receive())
+        """Return the next message from the client, or a disconnect if the session ends first.
+
+        If the caller stops waiting, as with a timeout, the next call returns the message.
+        """
+        if self._message is None:
+            self._message = asyncio.ensure_future(receive())
         ended = asyncio.ensure_future(self._ended.wait())
+        either: set[asyncio.Future[Any]] = {self._message, ended}
         try:
-            await asyncio.wait({message, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if not self._ended.is_set():
-                return message.result()
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (message, ended):
-                task.cancel()
-            await asyncio.gather(message, ended, return_exceptions=True)
+            ended.cancel()
+        if not self._ended.is_set():
+            message, self._message = self._message, None
+            return message.result()
         return {"type": "websocket.disconnect", "code": POLICY_VIOLATION, "reason": REASON}
 
     async def send(self, message: Message) -> None:
