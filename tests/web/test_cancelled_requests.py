@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from sessionstore_sql import DatabaseError, UpdateIfError
+from sessionstore_sql import DatabaseError, SessionId, UpdateIfError
 from sessionstore_sql.errors import for_operation
-from sessionstore_sql.web import saving
+from sessionstore_sql.web import SessionClosedError, saving
+from sessionstore_sql.web.asgi import SessionMiddleware
 from sessionstore_sql.web.request_session import RequestSession
 from sessionstore_sql.web.sessions import Sessions
 from tests.web.stores import AnyStore, ScriptedStore, begin, number_of_rows, state_of, stored
@@ -84,3 +85,44 @@ async def test_a_failure_after_the_cancellation_is_logged(
 
     assert "a request that was cancelled was not stored" in caplog.text
     assert session_id.value not in caplog.text
+
+
+async def test_a_request_without_a_response_is_stored_if_its_client_is_gone(
+    store: ScriptedStore,
+) -> None:
+    """Frameworks do not start to stream a response that no client receives."""
+    session_id = await stored(store, {"color": "red"})
+
+    await _without_a_response(store, session_id, {"type": "http.disconnect"})
+
+    assert await state_of(store, session_id) == {"color": "blue"}
+
+
+async def test_a_request_without_a_response_is_an_error_otherwise(store: ScriptedStore) -> None:
+    """Nothing is stored."""
+    session_id = await stored(store, {"color": "red"})
+
+    with pytest.raises(SessionClosedError):
+        await _without_a_response(store, session_id, {"type": "http.request"})
+
+    assert await state_of(store, session_id) == {"color": "red"}
+
+
+async def _without_a_response(
+    store: ScriptedStore, session_id: SessionId, message: dict[str, Any]
+) -> None:
+    """Run an application that receives a message, changes its session, and returns."""
+
+    async def app(scope: Any, receive: Any, _send: Any) -> None:
+        await receive()
+        scope["session"]["color"] = "blue"
+
+    async def receive() -> dict[str, Any]:
+        return message
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    headers = [(b"cookie", f"__Host-session={session_id.value}".encode())]
+    scope = {"type": "http", "path": "/", "headers": headers}
+    await SessionMiddleware(app, store)(scope, receive, send)

@@ -59,6 +59,7 @@ class Exchange:
         self._send = send
         self._started = False
         self._failed = False
+        self._client_is_gone = False
         self._recheck: Recheck | None = None
 
     async def run(self) -> None:
@@ -72,6 +73,9 @@ class Exchange:
         self._scope[_IN_SCOPE] = {**passed, transport.name: setup}
         try:
             await self._app(self._scope, self._receive_message, self._send_message)
+            if self._client_is_gone and not self._started and not session.closed:
+                # Frameworks do not start to stream a response that no client receives.
+                await session.finish(self._complete_state())
         except Exception as error:
             session.close()
             failure = self._failure_behind(error)
@@ -114,9 +118,12 @@ class Exchange:
         return error if isinstance(error, DatabaseError) else None
 
     async def _receive_message(self) -> Message:
-        if self._recheck is None:
-            return await self._receive()
-        return await self._recheck.receive(self._receive)
+        if self._recheck is not None:
+            return await self._recheck.receive(self._receive)
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._client_is_gone = True
+        return message
 
     async def _send_message(self, message: Message) -> None:
         if self._recheck is not None:

@@ -7,8 +7,18 @@ the pages, and a client that sends requests to it.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    MutableMapping,
+)
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -18,6 +28,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 import httpx
+from werkzeug.test import create_environ
 
 from sessionstore_sql import SessionHandle, SessionId, SessionInfo
 
@@ -73,7 +84,25 @@ class Visit(Protocol):
 
 
 Page = Callable[[Visit], Awaitable[object]]
-"""What it returns is sent as JSON."""
+"""What it returns is sent as JSON. An asynchronous generator is sent as a stream."""
+
+
+@dataclass
+class Reply:
+    """What a page returns to send headers of its own."""
+
+    content: object
+    headers: dict[str, str]
+
+
+def parts_of(result: object) -> tuple[object, dict[str, str]]:
+    """Return content and headers of what a page returned."""
+    return (result.content, result.headers) if isinstance(result, Reply) else (result, {})
+
+
+def is_stream(result: object) -> bool:
+    """Return whether a page returned a stream."""
+    return inspect.isasyncgen(result)
 
 
 @dataclass
@@ -101,8 +130,18 @@ class Answer:
         return self.header("Set-Cookie")
 
 
-Send = Callable[[str, dict[str, str]], Awaitable[Answer]]
-"""Sends a ``GET`` request with headers to a path."""
+GONE = Answer(0, [], b"")
+"""What a client receives that has disconnected."""
+
+
+class Send(Protocol):
+    """Sends requests."""
+
+    async def __call__(
+        self, path: str, headers: dict[str, str], method: str = "GET", *, gone: bool = False
+    ) -> Answer:
+        """Send a request to a path. If the client is gone, it disconnects before the response."""
+        ...
 
 
 class Socket(Protocol):
@@ -212,21 +251,36 @@ class Calls:
             call()
         return running.result()
 
+    def iterate(self, stream: AsyncGenerator[str, None]) -> Iterator[str]:
+        """Yield what a stream yields."""
+        while (chunk := self.run(_next_of(stream))) is not None:
+            yield chunk
+
+
+async def _next_of(stream: AsyncGenerator[str, None]) -> str | None:
+    return await anext(stream, None)
+
 
 async def send_to_wsgi(app: Any) -> AsyncIterator[Send]:
     """Yield what sends requests to a WSGI application, each in a thread, on a host with TLS."""
     transport = httpx.WSGITransport(app, raise_app_exceptions=False)
     with httpx.Client(transport=transport, base_url="https://shop.example") as client:
 
-        def request(path: str, headers: dict[str, str]) -> Answer:
-            response = client.get(path, headers=headers)
+        def request(path: str, headers: dict[str, str], method: str, gone: bool) -> Answer:
+            if gone:
+                environ = create_environ(path, str(client.base_url), method=method, headers=headers)
+                app(environ, lambda *_: None).close()
+                return GONE
+            response = client.request(method, path, headers=headers)
             client.cookies.clear()
             # Servers ignore the space with which Django begins a cookie.
             received = [(name, value.strip()) for name, value in response.headers.multi_items()]
             return Answer(response.status_code, received, response.content)
 
-        async def send(path: str, headers: dict[str, str]) -> Answer:
-            return await asyncio.to_thread(request, path, headers)
+        async def send(
+            path: str, headers: dict[str, str], method: str = "GET", *, gone: bool = False
+        ) -> Answer:
+            return await asyncio.to_thread(request, path, headers, method, gone)
 
         yield send
 
@@ -236,9 +290,42 @@ async def send_to_asgi(app: Any) -> AsyncIterator[Send]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="https://shop.example") as client:
 
-        async def send(path: str, headers: dict[str, str]) -> Answer:
-            response = await client.get(path, headers=headers)
+        async def send(
+            path: str, headers: dict[str, str], method: str = "GET", *, gone: bool = False
+        ) -> Answer:
+            if gone:
+                await _send_and_leave(app, client.build_request(method, path, headers=headers))
+                return GONE
+            response = await client.request(method, path, headers=headers)
             client.cookies.clear()
             return Answer(response.status_code, response.headers.multi_items(), response.content)
 
         yield send
+
+
+async def _send_and_leave(app: Any, request: httpx.Request) -> None:
+    """Send a request, and disconnect before the response starts."""
+    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> dict[str, Any]:
+        return next(messages, {"type": "http.disconnect"})
+
+    async def send(_message: Any) -> None:
+        pass
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},  # as uvicorn
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": "https",
+        "path": request.url.path,
+        "raw_path": request.url.raw_path,
+        "root_path": "",
+        "query_string": request.url.query,
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "client": None,
+        "server": ("shop.example", 443),
+        "state": {},
+    }
+    await app(scope, receive, send)

@@ -13,7 +13,7 @@ from aiohttp_session import get_session
 from yarl import URL
 
 from sessionstore_sql import SessionHandle, SessionInfo, aiohttp
-from tests.web.rules.driving import Answer, Page, Send, Socket
+from tests.web.rules.driving import GONE, Answer, Page, Send, Socket, is_stream, parts_of
 
 _NAMES = {"session_cookie": "cookie_name", "https_only": "secure", "same_site": "samesite"}
 
@@ -123,8 +123,11 @@ class OnAiohttpInProcess(OnAiohttp):
         app = _app(store, pages, options)
         app.freeze()
 
-        async def send(path: str, headers: dict[str, str]) -> Answer:
-            request = make_mocked_request("GET", path, headers=headers, app=app)
+        async def send(
+            path: str, headers: dict[str, str], method: str = "GET", *, gone: bool = False
+        ) -> Answer:
+            assert not gone, "there is no socket"
+            request = make_mocked_request(method, path, headers=headers, app=app)
             response = await app._handle(request)
             assert isinstance(response, web.Response)
             body = response.body
@@ -144,8 +147,16 @@ def _app(store: Any, pages: Mapping[str, Page], options: dict[str, Any]) -> web.
 
 
 def _handler(page: Page) -> Any:
-    async def handler(request: web.Request) -> web.Response:
-        return web.json_response(await page(_Visit(request)))
+    async def handler(request: web.Request) -> web.StreamResponse:
+        result: Any = await page(_Visit(request))
+        if is_stream(result):
+            response = web.StreamResponse()
+            await response.prepare(request)
+            async for chunk in result:
+                await response.write(chunk.encode())
+            return response
+        content, own_headers = parts_of(result)
+        return web.json_response(content, headers=own_headers)
 
     return handler
 
@@ -157,8 +168,16 @@ async def _running(app: web.Application) -> AsyncIterator[TestClient[Any, Any]]:
 
 
 def _sending(client: TestClient[Any, Any]) -> Send:
-    async def send(path: str, headers: dict[str, str]) -> Answer:
-        async with client.get(URL(path, encoded=True), headers=headers) as response:
+    async def send(
+        path: str, headers: dict[str, str], method: str = "GET", *, gone: bool = False
+    ) -> Answer:
+        if gone:  # aiohttp does not tell a handler that the client is gone.
+            server: Any = client.server
+            app = server.app
+            await app._handle(make_mocked_request(method, path, headers=headers, app=app))
+            return GONE
+        url = URL(path, encoded=True)
+        async with client.request(method, url, headers=headers) as response:
             body = await response.read()
             return Answer(response.status, list(response.headers.items()), body)
 

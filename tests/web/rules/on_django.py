@@ -10,7 +10,8 @@ from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.test.utils import override_settings
 from django.urls import path
 
@@ -18,7 +19,15 @@ from sessionstore_sql import SessionHandle, SessionInfo, SQLSessionStore, django
 from sessionstore_sql.django.configuration import USER_KEY
 from sessionstore_sql.web.cookie import default_name
 from tests.django import project
-from tests.web.rules.driving import Calls, Page, Send, send_to_asgi, send_to_wsgi
+from tests.web.rules.driving import (
+    Calls,
+    Page,
+    Send,
+    is_stream,
+    parts_of,
+    send_to_asgi,
+    send_to_wsgi,
+)
 
 __all__ = ["project"]
 
@@ -166,10 +175,14 @@ class OnDjango:
     def _view(self, page: Page, options: dict[str, Any]) -> Callable[..., Any]:
         loop = asyncio.get_running_loop()
 
-        def view(request: HttpRequest) -> HttpResponse:
+        def view(request: HttpRequest) -> HttpResponseBase:
             calls = Calls(loop)
             visit = _Visit(request, options, calls)
-            return JsonResponse(calls.run(visit.run(page)), safe=False)
+            result = calls.run(visit.run(page))
+            if is_stream(result):
+                return StreamingHttpResponse(calls.iterate(result))
+            content, headers = parts_of(result)
+            return JsonResponse(content, safe=False, headers=headers)
 
         return view
 
@@ -207,9 +220,13 @@ class OnAsynchronousDjango(OnDjango):
     """The same with asynchronous views."""
 
     def _view(self, page: Page, options: dict[str, Any]) -> Callable[..., Any]:
-        async def view(request: HttpRequest) -> HttpResponse:
+        async def view(request: HttpRequest) -> HttpResponseBase:
             visit = _Visit(request, options, None)
-            return JsonResponse(await visit.run(page), safe=False)
+            result = await visit.run(page)
+            if is_stream(result):
+                return StreamingHttpResponse(result)
+            content, headers = parts_of(result)
+            return JsonResponse(content, safe=False, headers=headers)
 
         return view
 

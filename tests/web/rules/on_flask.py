@@ -15,7 +15,16 @@ import quart as quart_framework
 from sessionstore_sql import SessionHandle, SessionInfo, SQLSessionStore, flask, quart
 from sessionstore_sql.web.cookie import default_name
 from tests.web.rules.asgi_socket import connected
-from tests.web.rules.driving import Calls, Page, Send, Socket, send_to_asgi, send_to_wsgi
+from tests.web.rules.driving import (
+    Calls,
+    Page,
+    Send,
+    Socket,
+    is_stream,
+    parts_of,
+    send_to_asgi,
+    send_to_wsgi,
+)
 
 PERMANENT = "_permanent"
 """The key of the framework for sessions whose cookie outlives the browser."""
@@ -133,7 +142,11 @@ class OnQuart:
 
         def add(name: str, page: Page) -> None:
             async def view() -> Any:
-                return quart_framework.jsonify(await _Visit(quart_framework, quart).run(page))
+                result = await _Visit(quart_framework, quart).run(page)
+                if is_stream(result):
+                    return quart_framework.Response(result)
+                content, headers = parts_of(result)
+                return quart_framework.jsonify(content), headers
 
             app.add_url_rule(f"/{name}", name, view)
 
@@ -176,7 +189,11 @@ class OnFlask:
             def view() -> Any:
                 calls = Calls(loop)
                 visit = _Visit(flask_framework, flask, calls)
-                return flask_framework.jsonify(calls.run(visit.run(page)))
+                result = calls.run(visit.run(page))
+                if is_stream(result):
+                    return flask_framework.Response(calls.iterate(result))
+                content, headers = parts_of(result)
+                return flask_framework.jsonify(content), headers
 
             app.add_url_rule(f"/{name}", name, view)
 

@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from litestar import Litestar, Request, Router, WebSocket, get, websocket
+from litestar import Litestar, Request, Response, Router, WebSocket, route, websocket
+from litestar.response import Stream
 
 from sessionstore_sql import SessionHandle, SessionInfo, litestar
 from tests.web.rules.asgi_socket import connected
-from tests.web.rules.driving import Page, Send, Socket, send_to_asgi
+from tests.web.rules.driving import Page, Send, Socket, is_stream, parts_of, send_to_asgi
 
 _NAMES = {"session_cookie": "key", "https_only": "secure", "same_site": "samesite"}
 
@@ -97,9 +98,19 @@ def _handlers(pages: Mapping[str, Page]) -> list[Any]:
 
 
 def _handler(name: str, page: Page) -> Any:
-    @get(f"/{name}", name=name, media_type="application/json")
+    @route(
+        f"/{name}",
+        name=name,
+        http_method=["GET", "HEAD"],
+        status_code=200,
+        media_type="application/json",
+    )
     async def handler(request: Request[Any, Any, Any]) -> Any:
-        return await page(_Visit(request))
+        result: Any = await page(_Visit(request))
+        if is_stream(result):
+            return Stream(result)
+        content, headers = parts_of(result)
+        return Response(content, headers=headers)
 
     return handler
 

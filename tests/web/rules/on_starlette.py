@@ -11,13 +11,13 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from sessionstore_sql import SessionHandle, SessionInfo, fastapi, starlette
 from tests.web.rules.asgi_socket import connected
-from tests.web.rules.driving import Page, Send, Socket, send_to_asgi
+from tests.web.rules.driving import Page, Send, Socket, is_stream, parts_of, send_to_asgi
 
 
 class _Visit:
@@ -106,7 +106,11 @@ class OnStarlette:
 
     def _endpoint(self, page: Page) -> Any:
         async def endpoint(request: Request) -> Response:
-            return JSONResponse(await page(_Visit(request, self.adapter)))
+            result: Any = await page(_Visit(request, self.adapter))
+            if is_stream(result):
+                return StreamingResponse(result)
+            content, headers = parts_of(result)
+            return JSONResponse(content, headers=headers)
 
         return endpoint
 

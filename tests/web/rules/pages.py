@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import pickle
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-from tests.web.rules.driving import Page, Visit
+from sessionstore_sql.web import SessionClosedError
+from tests.web.rules.driving import Page, Reply, Visit
 
 
 async def show(visit: Visit) -> Any:
@@ -142,12 +143,60 @@ async def reload(visit: Visit) -> Any:
     return [await visit.reload(), dict(await visit.session())]
 
 
+async def stream_put(visit: Visit) -> AsyncGenerator[str, None]:
+    """Store the query, and send a stream."""
+    await put(visit)
+    return _chunks()
+
+
+async def stream_goodbye(visit: Visit) -> AsyncGenerator[str, None]:
+    """Log out with a message, and send a stream."""
+    await goodbye(visit)
+    return _chunks()
+
+
+async def _chunks() -> AsyncGenerator[str, None]:
+    yield "first"
+    yield "last"
+
+
+async def late(visit: Visit) -> AsyncGenerator[str, None]:
+    """Change the session after the response has started, and send whether that was an error."""
+    session = await visit.session()
+
+    async def chunks() -> AsyncGenerator[str, None]:
+        yield "first "
+        try:
+            session["late"] = "yes"
+        except SessionClosedError:
+            yield "closed"
+
+    return chunks()
+
+
+SHARED = {"Cache-Control": "public, s-maxage=60", "CDN-Cache-Control": "max-age=60"}
+"""Headers for shared caches."""
+
+
+async def shared_put(visit: Visit) -> Reply:
+    """Store the query with a response that may be cached, as the page says."""
+    await put(visit)
+    return Reply(None, SHARED)
+
+
+async def shared_logout(visit: Visit) -> Reply:
+    """Log out with such a response."""
+    await logout(visit)
+    return Reply(None, SHARED)
+
+
 PAGES: dict[str, Page] = {
     page.__name__: page
     for page in (
         *(show, put, drop, untouched, login, sign_in, logout, goodbye, clear, remember),
         *(put_uuid, rotate_uuid, switch_uuid, put_tuple, put_much, fail, copies),
         *(devices, revoke, everywhere, fresh, reload),
+        *(stream_put, stream_goodbye, late, shared_put, shared_logout),
     )
 }
 

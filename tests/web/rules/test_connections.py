@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +15,7 @@ from sessionstore_sql.errors import UpdateIfError, for_operation
 from sessionstore_sql.testing import MemorySessionStore
 from tests.web.rules.conftest import KnownStore, Open
 from tests.web.rules.driving import Browser, Driver
+from tests.web.stores import Script, ScriptedStore
 
 pytestmark = [
     pytest.mark.anyio,
@@ -45,6 +48,20 @@ class Failing(MemorySessionStore):
         if operation in self.operations:
             error = DatabaseError("connection failed", transient=self.transient)
             raise for_operation(operation, error)
+
+
+class Suspending(ScriptedStore):
+    """Lets other tasks run before each operation, as a database does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.script = _Suspensions()
+
+
+class _Suspensions(Script):
+    async def run(self, operation: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        await asyncio.sleep(0)
+        return await super().run(operation, call)
 
 
 # Rule 11: the database is unreachable.
@@ -137,6 +154,66 @@ async def test_a_websocket_goes_on_with_its_session(
                 assert await socket.ask() == {"color": "red"}
 
 
+# Other methods than GET.
+
+
+async def test_a_head_request_is_as_get(visit: Open) -> None:
+    """It has the same headers, and its changes are stored."""
+    async with visit() as browser:
+        for path in ("/put?color=red", "/show"):
+            answer = await browser.send(path, browser.headers, "HEAD")
+            browser.receive(answer)
+            assert answer.status == 200
+            assert answer.header("Vary") == "Cookie"
+            assert answer.header("Cache-Control") == "private, no-cache"
+
+        assert (await browser.get("/show")).json == {"color": "red"}
+
+
+async def test_an_options_request_needs_no_database(visit: Open) -> None:
+    """Browsers send one before requests to other sites. It has no cookie."""
+    async with visit(store=Failing(LoadSessionError), https_only=False) as browser:
+        for headers in ({}, {"Cookie": f"{COOKIE}={SECRET}"}):
+            answer = await browser.send("/untouched", headers, "OPTIONS")
+            assert answer.status < 500
+            assert answer.set_cookie is None
+
+
+# Streams, and clients that disconnect.
+
+
+async def test_a_change_after_the_response_has_started_is_an_error(visit: Open) -> None:
+    """It could not be stored. The session is as it was."""
+    async with visit() as browser:
+        await browser.get("/put?color=red")
+        answer = await browser.get("/late")
+
+        assert answer.body == b"first closed"
+        assert (await browser.get("/show")).json == {"color": "red"}
+
+
+@pytest.mark.parametrize("page", ["put", "stream_put"])
+async def test_a_change_of_a_client_that_is_gone_is_stored(visit: Open, page: str) -> None:
+    """As that of a client that does not receive the response."""
+    async with visit(store=Suspending()) as browser:
+        await browser.get("/put?color=red")
+
+        await browser.send(f"/{page}?size=large", browser.headers, gone=True)
+
+        assert (await browser.get("/show")).json == {"color": "red", "size": "large"}
+
+
+@pytest.mark.parametrize("page", ["goodbye", "stream_goodbye"])
+async def test_a_logout_of_a_client_that_is_gone_is_done(visit: Open, page: str) -> None:
+    """Its session has ended."""
+    async with visit(store=Suspending()) as browser:
+        await browser.get("/sign_in?user=ada")
+
+        await browser.send(f"/{page}", browser.headers, gone=True)
+
+        assert (await browser.get("/show")).json == {}
+
+
 # Rule 17: a Secure cookie on plain HTTP, and names.
 
 
@@ -172,6 +249,17 @@ async def test_a_response_with_a_session_is_private(visit: Open, path: str) -> N
 
     assert answer.header("Vary") == "Cookie"
     assert answer.header("Cache-Control") == "private, no-cache"
+
+
+async def test_a_response_with_the_cookie_is_not_shared(visit: Open) -> None:
+    """Whatever the page says: a cache would give the id to other visitors."""
+    async with visit() as browser:
+        for page in ("shared_put?color=red", "shared_logout"):
+            answer = await browser.get(f"/{page}")
+            assert answer.set_cookie is not None
+            assert answer.header("Vary") == "Cookie"
+            assert answer.header("Cache-Control") == "private"
+            assert answer.header("CDN-Cache-Control") is None
 
 
 async def test_no_secret_is_logged(visit: Open, caplog: pytest.LogCaptureFixture) -> None:
