@@ -26,7 +26,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
-from weakref import WeakSet
 
 from greenlet import getcurrent, greenlet
 from sqlalchemy import util
@@ -35,7 +34,7 @@ from sqlalchemy.exc import InvalidRequestError
 from sessionstore_sql.sql.cancellation import finished, uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -46,8 +45,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Listener = TypeVar("Listener", bound="Callable[..., object]")
 
-_HARMLESS: WeakSet[Callable[..., object]] = WeakSet()
-"""Our own listeners, which need not be called while a connection is leased."""
+_HARMLESS = "is_harmless_to_leases"
+"""The attribute of our own listeners, which need not be called while a connection is leased."""
 
 
 class _Worker(greenlet):
@@ -237,7 +236,7 @@ def can_lease(connection: Connection) -> bool:
 
 def harmless_to_leases(listener: Listener) -> Listener:
     """Have connections be leased although ``listener`` is called when one is checked out."""
-    _HARMLESS.add(listener)
+    setattr(listener, _HARMLESS, True)
     return listener
 
 
@@ -247,10 +246,18 @@ def is_unobserved(connection: Connection) -> bool:
     return not (
         _is_observed(connection)
         or connection.engine.dispatch.engine_connect
-        or any(each not in _HARMLESS for each in pool.checkout)
+        or _has_others(pool.checkout)
         or pool.checkin
         or pool.reset
     )
+
+
+def _has_others(listeners: Iterable[object]) -> bool:
+    # A loop, which takes a fraction of the time of a generator: every call of the store asks.
+    for each in listeners:  # noqa: SIM110
+        if not hasattr(each, _HARMLESS):
+            return True
+    return False
 
 
 async def raise_for_driver(connection: Connection, error: BaseException, text: str) -> NoReturn:
