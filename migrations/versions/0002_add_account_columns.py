@@ -267,7 +267,8 @@ def _mysql_lock_timeout() -> Iterator[None]:
     try:
         yield
     finally:
-        bind.execute(sa.text(f"SET SESSION lock_wait_timeout = {int(before)}"))
+        if not bind.invalidated:  # which took the setting along
+            bind.execute(sa.text(f"SET SESSION lock_wait_timeout = {int(before)}"))
 
 
 def _savepoint() -> AbstractContextManager[object]:

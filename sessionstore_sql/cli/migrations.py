@@ -87,12 +87,13 @@ def downgrade(place: Place, revision: str, yes: bool, wait: timedelta) -> ExitCo
     if not yes:
         if sys.stdin is None or not sys.stdin.isatty():
             raise click.UsageError(
-                "sessions will be lost, and there is no terminal to ask for confirmation: use --yes"
+                "data will be lost, and there is no terminal to ask for confirmation: use --yes"
             )
         click.echo(
             f"{place}\n"
-            f"Revert to {revision}: sessions will be lost. With `base`, all sessions are lost and "
-            "all users have to log in again.",
+            f"Revert to {revision}: columns of later revisions will be lost. Sessions remain, but "
+            "without `sessionstore_0002` it is unknown whose they are, so they cannot be revoked. "
+            "With `base`, all sessions are lost and all users have to log in again.",
             err=True,
         )
         click.confirm("Continue?", abort=True, err=True)

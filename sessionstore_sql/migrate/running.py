@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.util import CommandError
+from sqlalchemy.exc import PendingRollbackError
 
 from sessionstore_sql.migrate.checking import differences_of, how_to_change
 from sessionstore_sql.migrate.connecting import connect
@@ -21,7 +23,7 @@ from sessionstore_sql.migrate.turns import alone_in_process, in_turn
 from sessionstore_sql.schema import require_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from alembic.config import Config
     from sqlalchemy import Connection
@@ -66,8 +68,26 @@ def _run_alembic(
         return
     config = alembic_config()
     config.attributes.update(connection=connection, in_turn=True, table=table, schema=schema)
-    with assertions_as_refusals(revision):
+    with assertions_as_refusals(revision), _first_failure():
         alembic_command(config, revision)
+
+
+@contextmanager
+def _first_failure() -> Iterator[None]:
+    """Raise what has ended the migration, although an error followed.
+
+    If the connection is lost, or the migration is cancelled, Alembic still commits on the
+    connection, which then raises an error of its own.
+    """
+    try:
+        yield
+    except PendingRollbackError as error:
+        failure: BaseException = error
+        while isinstance(failure, PendingRollbackError) and failure.__context__ is not None:
+            failure = failure.__context__
+    else:
+        return
+    raise failure
 
 
 def _is_done(

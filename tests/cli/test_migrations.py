@@ -155,7 +155,7 @@ def test_a_downgrade_asks_first(local: Command, answer: str, code: int, left: st
     )
 
     assert ended.code == code
-    assert "sessions will be lost" in ended.out
+    assert "columns of later revisions will be lost" in ended.out
     assert local("current").out.strip() == left
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
@@ -190,32 +190,72 @@ class Waiting(logging.Handler):
             self.loop.call_soon_threadsafe(self.happened.set)
 
 
+@contextmanager
+def noted() -> Iterator[Waiting]:
+    """Yield what notes that an upgrade waits."""
+    logger, waiting = logging.getLogger("alembic.runtime.migration"), Waiting()
+    before = logger.level
+    logger.addHandler(waiting)
+    logger.setLevel(logging.INFO)
+    try:
+        yield waiting
+    finally:
+        logger.removeHandler(waiting)
+        logger.setLevel(before)
+
+
 async def test_a_locked_table_is_waited_for_without_blocking_the_others(
     url: URL, filled: str, engine: AsyncEngine
 ) -> None:
     """A long transaction delays the upgrade; sessions are read and written meanwhile."""
     if url.get_backend_name() == "sqlite":
         pytest.skip("SQLite has one lock, which the queue waits for")
-    logger, waiting = logging.getLogger("alembic.runtime.migration"), Waiting()
-    before = logger.level
-    logger.addHandler(waiting)
-    logger.setLevel(logging.INFO)
-    try:
-        with anyio.fail_after(60):
-            async with reading_transaction(engine, filled):
-                upgrade = asyncio.create_task(migrate.upgrade(url, table=filled))
-                await waiting.happened.wait()
-                waiting.happened.clear()
-                async with engine.begin() as connection:
-                    await connection.execute(text(f"UPDATE {filled} SET deadline = deadline + 1"))
-                    await connection.execute(text(f"SELECT count(*) FROM {filled}"))
-                assert not upgrade.done()
-            await upgrade
-    finally:
-        logger.removeHandler(waiting)
-        logger.setLevel(before)
+    with noted() as waiting, anyio.fail_after(60):
+        async with reading_transaction(engine, filled):
+            upgrade = asyncio.create_task(migrate.upgrade(url, table=filled))
+            await waiting.happened.wait()
+            waiting.happened.clear()
+            async with engine.begin() as connection:
+                await connection.execute(text(f"UPDATE {filled} SET deadline = deadline + 1"))
+                await connection.execute(text(f"SELECT count(*) FROM {filled}"))
+            assert not upgrade.done()
+        await upgrade
 
     await migrate.check(url, table=filled)
+
+
+@pytest.mark.every_driver
+@pytest.mark.parametrize("step", ["columns", "index"])
+async def test_a_cancelled_upgrade_is_cancelled(
+    url: URL, table: str, engine: AsyncEngine, step: str
+) -> None:
+    """Not an error of the settings that it would restore on a connection that is closed."""
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        pytest.skip("SQLite has one lock, which the queue waits for")
+    await migrate.upgrade(url, BEFORE, table=table)
+    await insert(engine, table, LARGE, size=1_900)
+    if step == "index":
+        await migrate.upgrade(url, table=table)
+        index = f"DROP INDEX {table}_subject"
+        await execute(
+            url,
+            index if backend == "postgresql" else f"{index} ON {table}",
+            f"UPDATE {table}_version SET version_num = '{BEFORE}'",
+        )
+
+    with noted() as waiting, anyio.fail_after(60):
+        async with reading_transaction(engine, table) as connection:
+            # A write is what keeps PostgreSQL from building an index concurrently.
+            await connection.execute(text(f"UPDATE {table} SET deadline = deadline + 1"))
+            upgrade = asyncio.create_task(migrate.upgrade(url, table=table))
+            await waiting.happened.wait()
+            upgrade.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await upgrade
+
+    await migrate.upgrade(url, table=table)
+    await migrate.check(url, table=table)
 
 
 @pytest.mark.parametrize(
