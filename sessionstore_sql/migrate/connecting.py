@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sessionstore_sql.sql.dialects import dialect_named
@@ -43,8 +43,22 @@ async def connect(target: Target) -> AsyncIterator[AsyncConnection]:
         async with _connected(target) as connection:
             yield connection
     except (SQLAlchemyError, OSError) as error:
-        redact(error, dialect)
-        raise
+        cause = _loss_before(error)
+        redact(cause, dialect)
+        if cause is error:
+            raise
+        raise cause from cause.__cause__
+
+
+def _loss_before(error: SQLAlchemyError | OSError) -> SQLAlchemyError | OSError:
+    """Return the error that says how a connection was lost, and not one of using it further.
+
+    Context managers of Alembic use it, as they end, whatever has happened.
+    """
+    earlier: BaseException | None = error
+    while isinstance(earlier, PendingRollbackError):
+        earlier = earlier.__context__
+    return earlier if isinstance(earlier, SQLAlchemyError) else error
 
 
 @asynccontextmanager

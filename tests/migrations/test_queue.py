@@ -16,6 +16,7 @@ import anyio
 import pytest
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionstore_sql import DatabaseError, migrate
@@ -38,13 +39,21 @@ for line in sys.stdin:
 """
 
 TINY = {
-    "postgresql": ["SET lock_timeout = '20ms'", "SET statement_timeout = '40ms'"],
+    "postgresql": [
+        "SET lock_timeout = '20ms'",
+        "SET statement_timeout = '40ms'",
+        "SET idle_in_transaction_session_timeout = '5s'",
+        # Servers before 17 do not have it.
+        "SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'transaction_timeout'",
+    ],
     "mysql": ["SET lock_wait_timeout = 1", "SET max_execution_time = 40"],
     "mariadb": ["SET lock_wait_timeout = 1", "SET max_statement_time = 0.04"],
     "sqlite": ["PRAGMA busy_timeout = 40"],
 }
 SETTINGS = {
-    "postgresql": "SELECT current_setting('lock_timeout') || current_setting('statement_timeout')",
+    "postgresql": "SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings"
+    " WHERE name IN ('lock_timeout', 'statement_timeout', 'transaction_timeout',"
+    " 'idle_in_transaction_session_timeout')",
     "mysql": "SELECT CONCAT(@@lock_wait_timeout, ' ', @@max_execution_time)",
     "mariadb": "SELECT CONCAT(@@lock_wait_timeout, ' ', @@max_statement_time)",
     "sqlite": "PRAGMA busy_timeout",
@@ -201,6 +210,55 @@ async def test_an_engine_with_tiny_timeouts_waits_its_turn(
         async with engine.connect() as connection:
             assert await connection.scalar(text(SETTINGS[database_name])) == before
     await migrate.check(url, table=table)
+
+
+@pytest.mark.parametrize("in_transaction", [False, True], ids=["session", "transaction"])
+async def test_no_timeout_applies_to_a_migration(
+    url: URL, table: str, database_name: str, in_transaction: bool
+) -> None:
+    """Building an index takes as long as it takes. Only the wait for locks stays bounded."""
+    if database_name == "sqlite":
+        pytest.skip("it has no such timeouts")
+    lifted = {
+        "postgresql": "SELECT sum(setting::integer) FROM pg_settings"
+        " WHERE name IN ('statement_timeout', 'transaction_timeout',"
+        " 'idle_in_transaction_session_timeout')",
+        "mysql": "SELECT @@max_execution_time",
+        "mariadb": "SELECT @@max_statement_time",
+    }[database_name]
+
+    def look(connection: Connection) -> Any:
+        with migrate.queue(connection, table, None):
+            return connection.execute(text(lifted)).scalar_one()
+
+    async with impatient_engine(url, database_name) as engine, engine.connect() as connection:
+        if in_transaction:
+            await connection.begin()
+        assert await connection.run_sync(look) == 0
+
+
+@pytest.mark.every_driver
+async def test_the_loss_of_a_connection_is_reported(
+    url: URL, table: str, database_name: str
+) -> None:
+    """And not what Alembic does afterwards, as its context managers end."""
+    if database_name == "sqlite":
+        pytest.skip("it has no connections to lose")
+    end = {"postgresql": "SELECT pg_terminate_backend(pg_backend_pid())"}
+    statement = text(end.get(database_name, "KILL CONNECTION_ID()"))
+
+    def migrate_until_lost(connection: Connection) -> None:
+        with migrate.queue(connection, table, None):
+            try:
+                connection.execute(statement)
+            finally:
+                connection.execute(text("SELECT 1"))
+
+    with pytest.raises(DBAPIError) as caught:
+        async with migrate.connect(url) as connection:
+            await connection.run_sync(migrate_until_lost)
+
+    assert caught.value.connection_invalidated
 
 
 @pytest.mark.every_driver

@@ -30,11 +30,16 @@ _TRY_IN_SESSION = text("SELECT pg_try_advisory_lock(:key)")
 _UNLOCK = text("SELECT pg_advisory_unlock(:key)")
 _SLEEP = text(f"SELECT pg_sleep({_POLL_S})")
 
-_TIMEOUTS = text("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
-_SET_TIMEOUTS = text(
-    "SELECT set_config('lock_timeout', :lock, :local),"
-    " set_config('statement_timeout', :statement, :local)"
-)
+# Servers before 17 have no transaction_timeout.
+_TIMEOUTS = text("""
+    SELECT name, setting FROM pg_settings
+    WHERE name IN ('lock_timeout', 'statement_timeout', 'transaction_timeout',
+                   'idle_in_transaction_session_timeout')
+""")
+_SET_TIMEOUTS = text("""
+    SELECT set_config(name, setting, :local)
+    FROM unnest(CAST(:names AS text[]), CAST(:settings AS text[])) AS given (name, setting)
+""")
 
 _HOLDER = text("""
     SELECT l.pid, a.application_name, host(a.client_addr)
@@ -171,16 +176,17 @@ def _holder(connection: Connection, number: int) -> str | None:
     )
 
 
-def _lift_timeouts(connection: Connection, wait: Wait, *, local: bool) -> tuple[str, str]:
+def _lift_timeouts(connection: Connection, wait: Wait, *, local: bool) -> dict[str, str]:
     """Set the timeouts of a migration, and return what they were.
 
     Its statements may take as long as they need, but wait for locks as long as for the upgrade.
     """
-    lock, statement = connection.execute(_TIMEOUTS).one()
-    _set_timeouts(connection, (f"{wait.lock_timeout_s}s", "0"), local=local)
-    return lock, statement
+    timeouts = {str(name): str(setting) for name, setting in connection.execute(_TIMEOUTS)}
+    lifted = {**dict.fromkeys(timeouts, "0"), "lock_timeout": f"{wait.lock_timeout_s}s"}
+    _set_timeouts(connection, lifted, local=local)
+    return timeouts
 
 
-def _set_timeouts(connection: Connection, timeouts: tuple[str, str], *, local: bool) -> None:
-    lock, statement = timeouts
-    connection.execute(_SET_TIMEOUTS, {"lock": lock, "statement": statement, "local": local})
+def _set_timeouts(connection: Connection, timeouts: dict[str, str], *, local: bool) -> None:
+    given = {"names": list(timeouts), "settings": list(timeouts.values())}
+    connection.execute(_SET_TIMEOUTS, {**given, "local": local})
