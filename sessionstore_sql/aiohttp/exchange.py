@@ -151,6 +151,9 @@ class Exchange:
         keep_private(headers, lambda name: headers.getall(name, []), name=transport.request_header)
         for name, value in transport.headers_after(outcome):
             if name == "Set-Cookie":
+                # aiohttp sends the application's cookies after other headers: browsers take the
+                # last one of a name.
+                response.cookies.pop(transport.name, None)
                 headers.add(name, value)
             else:
                 headers[name] = value

@@ -285,3 +285,19 @@ def test_only_this_storage_can_be_set_up() -> None:
     """aiohttp-session has a function for others."""
     with pytest.raises(TypeError, match="SQLStorage"):
         setup(web.Application(), aiohttp_session.SimpleCookieStorage())  # type: ignore[arg-type]
+
+
+async def test_a_cookie_of_the_same_name_does_not_replace_the_id(store: Loads) -> None:
+    """As a logout that also deletes the cookie by hand, and leaves a message in a new session."""
+
+    async def goodbye(request: web.Request) -> web.Response:
+        (await new_session(request))["flash"] = "Goodbye."
+        response = web.Response()
+        response.del_cookie("__Host-session")
+        return response
+
+    async with browser(application(store, goodbye)) as client:
+        await client.get("/put?color=red")
+        await client.get("/goodbye")
+
+        assert (await client.get("/show")).json == {"flash": "Goodbye."}
