@@ -38,6 +38,7 @@ from sessionstore_sql.django.process import close
 from sessionstore_sql.django.sessions import SessionStore
 from sessionstore_sql.django.storing import SessionEndedError
 from sessionstore_sql.web.bearer import BearerToken
+from sessionstore_sql.web.errors import SessionClosedError
 
 # Django's middleware imports this module, before the first request and before it is asked which
 # methods it has.
@@ -48,6 +49,7 @@ __all__ = [
     "BearerToken",
     "NotAuthenticated",
     "ReauthenticationRequired",
+    "SessionClosedError",
     "SessionEndedError",
     "SessionStore",
     "acurrent_handle",

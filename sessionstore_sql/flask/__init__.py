@@ -27,6 +27,7 @@ from sessionstore_sql.flask.functions import (
 from sessionstore_sql.flask.interface import SQLSessionInterface
 from sessionstore_sql.flask.session import Session
 from sessionstore_sql.web.bearer import BearerToken
+from sessionstore_sql.web.errors import SessionClosedError
 
 __all__ = [
     "BearerToken",
@@ -34,6 +35,7 @@ __all__ = [
     "ReauthenticationRequired",
     "SQLSessionInterface",
     "Session",
+    "SessionClosedError",
     "current_handle",
     "fresh_required",
     "invalidate",
