@@ -178,6 +178,8 @@ class SQLSessionInterface(SessionInterface):
         if not session.request_session.closed:
             try:
                 outcome = self._finish(app, session)
+                if response.is_streamed:
+                    response.call_on_close(session.log_late_changes)
             except DatabaseError as error:
                 session.request_session.close()
                 if not error.transient:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import logging
 from typing import TYPE_CHECKING, Any
 
 from flask.sessions import SessionMixin, session_json_serializer
 
+from sessionstore_sql.web.errors import SessionClosedError
 from sessionstore_sql.web.session_dict import SessionDict
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sessionstore_sql.web.request_session import RequestSession
+
+logger = logging.getLogger("sessionstore_sql.lifecycle")
 
 
 class Session(SessionDict, SessionMixin):
@@ -57,6 +61,16 @@ class Session(SessionDict, SessionMixin):
         for write in self.before_saving:
             write()
         return tagged(_items_of(self))
+
+    def log_late_changes(self) -> None:
+        """Log an error if a value inside of the session was changed after it was stored.
+
+        It is called at the end of a stream, whose client has received the response by then.
+        """
+        try:
+            self.request_session.require_finished(self.complete_state())
+        except SessionClosedError as error:
+            logger.error("%s", error)  # noqa: TRY400  # the traceback does not show the change
 
     async def reload(self) -> bool:
         """Load the session again, and return whether it is still live.

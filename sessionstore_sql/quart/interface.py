@@ -28,6 +28,7 @@ from sessionstore_sql.flask.cookies import (
 )
 from sessionstore_sql.flask.session import Session, session_for
 from sessionstore_sql.flask.storing import finish, lifetimes_of, subject_of_stored
+from sessionstore_sql.quart.streams import watch_stream
 from sessionstore_sql.web.decision import Cookie
 from sessionstore_sql.web.lifetimes import DEFAULT_RENEWAL_THRESHOLD
 from sessionstore_sql.web.options import DEFAULT_MAX_STATE_BYTES
@@ -176,6 +177,7 @@ class SQLSessionInterface(SessionInterface):
         if not session.request_session.closed:
             try:
                 outcome = await self._finish(app, session)
+                watch_stream(response, session)
             except DatabaseError as error:
                 session.request_session.close()
                 if not error.transient:

@@ -312,3 +312,38 @@ def test_the_warning_about_several_cookies_names_them(
     )
 
     assert "several cookies named sid" in caplog.text
+
+
+def test_a_change_inside_of_a_value_in_a_stream_is_logged(
+    site: Site, browser: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not stored, and no method of the session could raise."""
+
+    def view() -> Response:
+        cart = session["cart"]
+
+        def chunks() -> Any:
+            yield "first"
+            cart.append("coffee")
+
+        return Response(chunks())
+
+    with site.ask(browser, view) as response:
+        assert response.data == b"first"
+    assert site.content(browser) == {"cart": ["tea"]}
+    assert "the change is lost" in caplog.text
+
+
+def test_a_stream_that_changes_nothing_logs_nothing(
+    site: Site, browser: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was changed before it started is stored."""
+
+    def view() -> Response:
+        session["cart"].append("coffee")
+        return Response(iter(["first"]))
+
+    with site.ask(browser, view) as response:
+        assert response.data == b"first"
+    assert site.content(browser) == {"cart": ["tea", "coffee"]}
+    assert caplog.text == ""

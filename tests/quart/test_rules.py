@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
 import pytest
-from quart import session, websocket
+from quart import Response, session, websocket
 from quart.typing import TestClientProtocol as Client
 
 from sessionstore_sql import DatabaseError, LoadSessionError
@@ -330,3 +331,28 @@ def test_wrong_options_are_errors_at_once() -> None:
         SQLSessionInterface(5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="renewal_threshold"):
         SQLSessionInterface(MemorySessionStore(), renewal_threshold=2)
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+async def test_a_change_inside_of_a_value_in_a_stream_is_logged(
+    site: Site, browser: Client, caplog: pytest.LogCaptureFixture, is_late: bool
+) -> None:
+    """It is not stored, and no method of the session could raise."""
+
+    async def view() -> Response:
+        cart = session["cart"]
+        if not is_late:
+            cart.append("coffee")
+
+        async def chunks() -> AsyncIterator[str]:
+            yield "first"
+            if is_late:
+                cart.append("coffee")
+
+        return Response(chunks())
+
+    response = await site.ask(browser, view)
+    assert await response.get_data() == b"first"
+    content = ["tea"] if is_late else ["tea", "coffee"]
+    assert (await site.content(browser))["cart"] == content
+    assert ("the change is lost" in caplog.text) is is_late
