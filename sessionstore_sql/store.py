@@ -43,27 +43,27 @@ class SQLSessionStore(AccountOperations):
 
     Args:
         engine_or_url: The database. For a URL, as text or as SQLAlchemy's ``URL``, the store
-            creates an engine that is tuned for the database, and disposes it in ``aclose``. A URL
-            without a driver gets asyncpg, aiomysql or aiosqlite. An ``AsyncEngine`` is used with
-            transactions of the store's own, and never disposed.
+            creates an engine that is tuned for the database, and disposes it in ``aclose``. The
+            default drivers are asyncpg, aiomysql and aiosqlite. An ``AsyncEngine`` is shared: the
+            store uses its own transactions, and never disposes the engine.
         table: The name of the table.
         schema: The schema of the table. ``None``: the default schema of the connection.
         codec: Encodes states as bytes. ``None``: as JSON.
         engine_options: Options for ``create_async_engine``, which replace those of the store. Only
             with a URL.
-        coalesce: Whether one statement answers calls that wait at the same time.
+        coalesce: Whether calls that wait at the same time share one statement.
         telemetry: Watches the store, and the stores that ``bind`` returns; see
             ``sessionstore_sql.otel``. ``None``: no telemetry.
-        lifetime: Absolute lifetime of sessions, after which they end however often they are used.
+        lifetime: Absolute lifetime of sessions, after which they end even if they are used.
             It counts from ``sign_in``, and for anonymous sessions from ``create``. ``None``: none.
         max_sessions: Maximum number of live sessions of one user. ``None``: no limit.
         subject_keys: Keys of at least 16 bytes under which user ids are hashed, the newest first.
             ``None`` among them stands for a plain SHA-256, which is the default.
         on_event: A function, or a coroutine function, that is called with each ``AccountEvent``
-            after it was committed. What stores that ``bind`` returns do is not reported.
+            after it was committed. Operations of stores that ``bind`` returns are not reported.
 
-    Creating a store does no I/O. A store works in every event loop that its engine works in: in
-    several, with ``poolclass=NullPool`` in the ``engine_options``.
+    Creating a store does no I/O. A store works in one event loop. To use it in several, pass
+    ``engine_options={"poolclass": NullPool}``.
 
     Raises:
         TypeError, ValueError: An argument has a wrong type, or names something that is not
@@ -135,8 +135,8 @@ class SQLSessionStore(AccountOperations):
     def bind(self, connection: AsyncConnection) -> AccountOperations:
         """Return the same operations as part of the caller's transaction on ``connection``.
 
-        They are committed by the caller: a login row and a rotated id together, or neither of
-        them. ``DuplicateIdError`` and ``UnknownIdError`` leave the transaction usable. Nothing is
+        The caller commits them: for example, a login row and a rotated id together, or neither.
+        ``DuplicateIdError`` and ``UnknownIdError`` leave the transaction usable. Nothing is
         retried: a deadlock raises a transient ``DatabaseError``, and the caller has to repeat the
         whole transaction. The same happens at REPEATABLE READ and above if an id was taken after
         the transaction began.
@@ -210,9 +210,9 @@ class SQLSessionStore(AccountOperations):
     async def aclose(self) -> None:
         """Wait for the calls in flight, and dispose the store's own engine.
 
-        No connection of it is open afterwards. Calls that are made meanwhile are served
-        afterwards, and open connections again, as does any later call. An engine that was given
-        is not disposed. ``aclose`` may be called again.
+        It has no open connections afterwards. Calls that are made meanwhile wait until then. They,
+        and all later calls, open connections again. An engine that was given is not disposed.
+        ``aclose`` may be called again.
         """
         async with self._pool.loops.hold_calls():
             if self._owns_engine:

@@ -28,10 +28,10 @@ class AccountSessionBackend(Protocol):
     A *subject* is the application's id of a user: text of 1 to 1,024 characters, compared exactly.
     The database holds its digest only. A *handle* names one signed-in session of a subject.
 
-    A session with an absolute lifetime ends when that is over, however often it is extended:
-    every operation that sets a deadline, those of ``SessionStorageBackend`` too, sets it to the
-    end of the lifetime at the latest. The lifetime counts from ``sign_in``; if the store has a
-    ``lifetime``, that of an anonymous session counts from ``create``.
+    A session with an absolute lifetime ends when the lifetime is over, even if it is extended. No
+    operation sets a deadline after that, those of ``SessionStorageBackend`` included. The lifetime
+    counts from ``sign_in``; if the store has a ``lifetime``, that of an anonymous session counts
+    from ``create``.
     """
 
     async def sign_in(  # noqa: PLR0913  # options, each by keyword
@@ -47,9 +47,9 @@ class AccountSessionBackend(Protocol):
         version: int | None = None,
         idle_ttl: IdleTtl = UNCHANGED,
     ) -> SessionHandle:
-        """Make a session that of ``subject``, under a new id, and return its handle.
+        """Sign a user in: give the session to ``subject`` under a new id, and return its handle.
 
-        Call it at every login, and when a user of a running session proves again who they are.
+        Call it at every login, and when a user who is signed in enters the password again.
         Id, state, deadline, subject and times change in one statement.
 
         If the session at ``old_id`` belongs to the same subject already, this is
@@ -112,8 +112,8 @@ class AccountSessionBackend(Protocol):
     ) -> int:
         """End sessions of a user, and return how many.
 
-        Every session whose ``sign_in`` returned before this call is gone when it returns, under
-        whatever id it has by then. Sessions that expired and were not purged are counted too.
+        When it returns, every session whose ``sign_in`` returned before this call has ended, even
+        if its id was rotated meanwhile. Sessions that expired and were not purged are counted too.
 
         A login that checked the old password before this call and signs in after it is not
         affected. The page *Accounts* of the documentation shows how to prevent that.
@@ -130,7 +130,7 @@ class AccountSessionBackend(Protocol):
         ...
 
     async def sign_out(self, session_id: SessionId, session: AccountSession) -> None:
-        """End a session, under whatever id it has by now. It is no error if it ended before.
+        """End a session, even if its id was rotated since. It is no error if it ended before.
 
         Args:
             session_id: The id under which it was loaded.
@@ -152,7 +152,7 @@ class AccountSessionBackend(Protocol):
     ) -> None:
         """Replace id, state and deadline of a live session in one statement.
 
-        Whose session it is, and since when, stays.
+        The session keeps its user, its handle and its times.
 
         Args:
             old_id: The live session.

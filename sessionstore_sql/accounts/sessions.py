@@ -44,10 +44,10 @@ IdleTtl: TypeAlias = "timedelta | Literal[Unchanged.UNCHANGED] | None"
 class SessionHandle:
     """The public name of a signed-in session: 128 random bits, base64url.
 
-    A handle names a session and opens nothing, so it may be shown to the user and logged. It is
-    personal data all the same. It is set at sign-in and stays the same when the id is rotated.
-    Every operation takes it together with the subject: a guessed handle cannot end the session of
-    another user.
+    A handle identifies a session but gives no access to it, so it may be shown to the user and
+    logged. It is still personal data. It is set at sign-in and stays the same when the id is
+    rotated. Every operation takes it together with the subject: a guessed handle cannot end the
+    session of another user.
 
     Args:
         value: The text of a handle, as ``SessionHandle.value`` gave it: 22 characters.

@@ -75,7 +75,7 @@ class Exchange:
         """Return a new session. The one that the client presents ends with the response.
 
         Raises:
-            SessionClosedError: It is too late.
+            SessionClosedError: The response has started.
             DatabaseError: The database failed.
         """
         async with self._lock:

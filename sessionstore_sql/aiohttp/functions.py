@@ -27,7 +27,7 @@ REAUTHENTICATION_REQUIRED = "reauthentication_required"
 
 
 class ReauthenticationRequired(web.HTTPForbidden):
-    """403: the user has to prove again who they are.
+    """403: the user has to sign in again.
 
     Its body is a JSON object whose ``reason`` is ``reauthentication_required``.
 
@@ -52,7 +52,7 @@ async def rotate(request: web.Request) -> None:
     before is useless afterwards. For a login, ``sign_in`` does this and more.
 
     Raises:
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         RuntimeError: The application has no ``SQLStorage``, or the path is in its ``exclude``.
         DatabaseError: The session could not be loaded.
     """
@@ -66,7 +66,7 @@ async def invalidate(request: web.Request) -> None:
     that begins a new session, with an id of its own.
 
     Raises:
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         RuntimeError: The application has no ``SQLStorage``, or the path is in its ``exclude``.
         DatabaseError: The session could not be loaded.
     """
@@ -81,7 +81,7 @@ async def sign_in(
     lifetime: timedelta | None = None,
     max_sessions: int | None = None,
 ) -> None:
-    """Make the session that of a user, under a new id, with this response.
+    """Sign a user in. The session becomes theirs, and gets a new id with this response.
 
     Call it after you have checked the password, or whatever proves who the user is; also if a
     user who is signed in proves it again. With the option ``subject_of`` you need not call it
@@ -96,7 +96,7 @@ async def sign_in(
         max_sessions: Maximum number of the user's sessions; ``None``: as the options say.
 
     Raises:
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         RuntimeError: The application has no ``SQLStorage``, or the path is in its ``exclude``.
         TypeError: The store is no ``AccountSessionBackend``, or an argument has a wrong type.
         ValueError: An argument is out of range.
@@ -117,7 +117,7 @@ async def set_max_age(request: web.Request, max_age: timedelta | float | None) -
         max_age: A duration, or seconds; ``None``: as the options say.
 
     Raises:
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         RuntimeError: The application has no ``SQLStorage``, or the path is in its ``exclude``.
         TypeError: The store is no ``AccountSessionBackend``, or ``max_age`` is no duration.
         ValueError: ``max_age`` is out of range.
@@ -163,7 +163,7 @@ async def revoke(request: web.Request, handle: SessionHandle | str) -> bool:
 
     Raises:
         ValueError: The text is no handle.
-        SessionClosedError: It is the session of this request, and it is too late.
+        SessionClosedError: It is the session of this request, and the response has started.
         RuntimeError: The application has no ``SQLStorage``, or the path is in its ``exclude``.
         TypeError: The store is no ``AccountSessionBackend``.
         DatabaseError: The database failed.
@@ -180,16 +180,16 @@ async def revoke(request: web.Request, handle: SessionHandle | str) -> bool:
 
 
 async def sign_out_everywhere(request: web.Request, *, keep_this: bool = True) -> int:
-    """End all sessions of the user who is signed in, at once, and return how many.
+    """End the user's other sessions at once, and return how many were ended.
 
     Call it when a password was changed, and offer it as a button.
 
     Args:
         request: The request.
-        keep_this: Whether the session of this request stays. If not, it is invalidated.
+        keep_this: Whether to keep the session of this request. If not, it is invalidated.
 
     Raises:
-        SessionClosedError: The session of this request is to end, and it is too late.
+        SessionClosedError: This session would end too, but the response has started.
         RuntimeError: The application has no ``SQLStorage``, or the path is in its ``exclude``.
         TypeError: The store is no ``AccountSessionBackend``.
         DatabaseError: The database failed.

@@ -110,7 +110,7 @@ class SQLSession(Session):
         """Give the session a new id with this response; see ``sessionstore_sql.aiohttp.rotate``.
 
         Raises:
-            SessionClosedError: It is too late.
+            SessionClosedError: The response has started.
         """
         self._require_open()
         if self.request_session is not None:
@@ -122,7 +122,7 @@ class SQLSession(Session):
         What is put into it afterwards begins another session, with an id of its own.
 
         Raises:
-            SessionClosedError: It is too late.
+            SessionClosedError: The response has started.
         """
         self._require_open()
         if self.request_session is not None:

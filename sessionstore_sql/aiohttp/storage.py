@@ -54,7 +54,7 @@ class SQLStorage(AbstractStorage):
     ``SQLSessionStore``. Durations are a ``timedelta`` or seconds.
 
     Args:
-        store: Where the sessions are. The application opens and closes it.
+        store: The store of the sessions. The application opens and closes it.
         cookie_name: The name of the cookie. Default: ``__Host-session``; with another ``path``
             than ``/`` or with a ``domain``, ``__Secure-session``; with ``secure=False``,
             ``sessionstore_id``.
@@ -68,8 +68,8 @@ class SQLStorage(AbstractStorage):
         bearer: Sends the id in headers instead of a cookie. The options of the cookie have no
             effect then.
         anonymous_max_age: * Idle time of sessions that are not signed in; ``None``: ``max_age``.
-        persistent: Whether the cookie outlives the browser. With ``False``, only the cookies of
-            sessions do for which ``set_max_age`` was called.
+        persistent: Whether the browser keeps the cookie when it is closed. With ``False``, it
+            keeps only cookies of sessions for which ``set_max_age`` was called.
         lifetime: * Absolute lifetime of signed-in sessions, counted from the sign-in; ``None``:
             that of the store.
         renewal_threshold: The share of the idle time, from 0 to 1, below which the remaining time

@@ -51,7 +51,7 @@ def sign_in(
 
     Raises:
         NotAuthenticated: No user is signed in.
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         TypeError: The store is no ``AccountSessionBackend``, or an argument has a wrong type.
         ValueError: An argument is out of range.
         DatabaseError: The session could not be loaded.
@@ -83,7 +83,7 @@ def set_max_age(request: HttpRequest, max_age: timedelta | float | None) -> None
         max_age: A duration, or seconds; ``None``: as the settings say.
 
     Raises:
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         TypeError, ValueError: ``max_age`` is no duration of more than zero.
         DatabaseError: The session could not be loaded.
     """
@@ -142,7 +142,7 @@ def revoke(request: HttpRequest, handle: SessionHandle | str) -> bool:
 
     Raises:
         ValueError: The text is no handle.
-        SessionClosedError: It is the session of this request, and it is too late.
+        SessionClosedError: It is the session of this request, and the response has started.
         TypeError: The store is no ``AccountSessionBackend``.
         DatabaseError: The database failed.
     """
@@ -163,7 +163,7 @@ async def arevoke(request: HttpRequest, handle: SessionHandle | str) -> bool:
 
 
 def sign_out_everywhere(request: HttpRequest, *, keep_this: bool = True) -> int:
-    """End all sessions of the user who is signed in, at once, and return how many.
+    """End the user's other sessions at once, and return how many were ended.
 
     Call it when a password was changed, and offer it as a button.
 
@@ -172,7 +172,7 @@ def sign_out_everywhere(request: HttpRequest, *, keep_this: bool = True) -> int:
         keep_this: Whether the session of this request stays. If not, it is flushed.
 
     Raises:
-        SessionClosedError: The session of this request is to end, and it is too late.
+        SessionClosedError: This session would end too, but the response has started.
         TypeError: The store is no ``AccountSessionBackend``.
         DatabaseError: The database failed.
     """

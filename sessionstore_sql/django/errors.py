@@ -53,7 +53,7 @@ class NotAuthenticated(AccountError):  # noqa: N818  # named after its response,
 
 
 class ReauthenticationRequired(AccountError):  # noqa: N818  # likewise
-    """403: the user has to prove again who they are.
+    """403: the user has to sign in again.
 
     Attributes:
         within: The period within which the user has to have signed in.

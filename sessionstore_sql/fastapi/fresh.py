@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ReauthenticationRequired(functions.ReauthenticationRequired):
-    """403: the user has to prove again who they are. ``detail`` is a dict with a ``reason``."""
+    """403: the user has to sign in again. ``detail`` is a dict with a ``reason``."""
 
     def __init__(self, within: timedelta) -> None:
         super().__init__(within)

@@ -33,7 +33,7 @@ class NotAuthenticated(Unauthorized):
 
 
 class ReauthenticationRequired(Forbidden):
-    """403: the user has to prove again who they are. The body is JSON with a ``reason``.
+    """403: the user has to sign in again. The body is JSON with a ``reason``.
 
     Attributes:
         within: The period within which the user has to have signed in.

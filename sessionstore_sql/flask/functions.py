@@ -28,8 +28,8 @@ def rotate() -> None:
     Call it whenever a user gets more privileges. For a login, ``sign_in`` does this and more.
 
     Raises:
-        SessionClosedError: It is too late.
-        RuntimeError: The application has other sessions.
+        SessionClosedError: The response has started.
+        RuntimeError: The application uses another session interface.
         DatabaseError: The session could not be loaded.
     """
     asked.rotate(asked.session_behind(session))
@@ -41,8 +41,8 @@ def invalidate() -> None:
     What is put into ``session`` afterwards begins a new session.
 
     Raises:
-        SessionClosedError: It is too late.
-        RuntimeError: The application has other sessions.
+        SessionClosedError: The response has started.
+        RuntimeError: The application uses another session interface.
         DatabaseError: The session could not be loaded.
     """
     asked.session_behind(session).invalidate()
@@ -55,7 +55,7 @@ def sign_in(
     lifetime: timedelta | float | None = None,
     max_sessions: int | None = None,
 ) -> None:
-    """Make the session that of a user, under a new id, with this response.
+    """Sign a user in. The session becomes theirs, and gets a new id with this response.
 
     Call it after you have checked the password, also if a user who is signed in proves again who
     they are. With the option ``subject_of`` you need not call it at a login, but you can, to pass
@@ -70,8 +70,8 @@ def sign_in(
         max_sessions: Maximum number of the user's sessions; ``None``: as the options say.
 
     Raises:
-        SessionClosedError: It is too late.
-        RuntimeError: The application has other sessions.
+        SessionClosedError: The response has started.
+        RuntimeError: The application uses another session interface.
         TypeError: The store is no ``AccountSessionBackend``, or an argument has a wrong type.
         ValueError: An argument is out of range.
         DatabaseError: The session could not be loaded.
@@ -89,8 +89,8 @@ def set_max_age(max_age: timedelta | float | None) -> None:
         max_age: A duration, or seconds; ``None``: as the configuration says.
 
     Raises:
-        SessionClosedError: It is too late.
-        RuntimeError: The application has other sessions.
+        SessionClosedError: The response has started.
+        RuntimeError: The application uses another session interface.
         TypeError: The store is no ``AccountSessionBackend``, or ``max_age`` is no duration.
         ValueError: ``max_age`` is out of range.
         DatabaseError: The session could not be loaded.
@@ -104,7 +104,7 @@ def current_handle() -> SessionHandle | None:
     A session that this request signs in has its handle from the next request on.
 
     Raises:
-        RuntimeError: The application has other sessions.
+        RuntimeError: The application uses another session interface.
         DatabaseError: The session could not be loaded.
     """
     request_session = asked.session_behind(session).request_session
@@ -118,7 +118,7 @@ def sessions_of(*, limit: int = 100) -> list[SessionInfo]:
     The list is empty if no user is signed in. See ``AccountSessionBackend.sessions_of``.
 
     Raises:
-        RuntimeError: The application has other sessions.
+        RuntimeError: The application uses another session interface.
         TypeError: The store is no ``AccountSessionBackend``.
         DatabaseError: The database failed.
     """
@@ -137,8 +137,8 @@ def revoke(handle: SessionHandle | str) -> bool:
 
     Raises:
         ValueError: The text is no handle.
-        SessionClosedError: It is the session of this request, and it is too late.
-        RuntimeError: The application has other sessions.
+        SessionClosedError: It is the session of this request, and the response has started.
+        RuntimeError: The application uses another session interface.
         TypeError: The store is no ``AccountSessionBackend``.
         DatabaseError: The database failed.
     """
@@ -151,16 +151,16 @@ def revoke(handle: SessionHandle | str) -> bool:
 
 
 def sign_out_everywhere(*, keep_this: bool = True) -> int:
-    """End all sessions of the user who is signed in, at once, and return how many.
+    """End the user's other sessions at once, and return how many were ended.
 
     Call it when a password was changed, and offer it as a button.
 
     Args:
-        keep_this: Whether the session of this request stays. If not, it is invalidated.
+        keep_this: Whether to keep the session of this request. If not, it is invalidated.
 
     Raises:
-        SessionClosedError: The session of this request is to end, and it is too late.
-        RuntimeError: The application has other sessions.
+        SessionClosedError: This session would end too, but the response has started.
+        RuntimeError: The application uses another session interface.
         TypeError: The store is no ``AccountSessionBackend``.
         DatabaseError: The database failed.
     """
@@ -180,7 +180,7 @@ def require_fresh(*, within: timedelta | float) -> None:
     Raises:
         NotAuthenticated: No user is signed in: 401.
         ReauthenticationRequired: The user signed in earlier: 403.
-        RuntimeError: The application has other sessions.
+        RuntimeError: The application uses another session interface.
         TypeError: The store is no ``AccountSessionBackend``.
         DatabaseError: The session could not be loaded.
     """

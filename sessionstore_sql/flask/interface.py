@@ -64,7 +64,7 @@ class SQLSessionInterface(SessionInterface):
         sessions = SQLSessionInterface("postgresql://host/shop")
         sessions.init_app(app)
 
-    The cookie goes by the configuration of Flask: ``SESSION_COOKIE_NAME`` and the others,
+    The configuration of Flask sets the cookie: ``SESSION_COOKIE_NAME`` and the other options,
     ``PERMANENT_SESSION_LIFETIME``, ``SESSION_REFRESH_EACH_REQUEST``. The store works in a thread
     of its own, which all threads of a process share; a child process begins with its own.
 

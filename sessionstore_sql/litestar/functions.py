@@ -27,7 +27,7 @@ REAUTHENTICATION_REQUIRED = "reauthentication_required"
 
 
 class ReauthenticationRequired(PermissionDeniedException):
-    """403: the user has to prove again who they are.
+    """403: the user has to sign in again.
 
     ``extra`` in its body has a ``reason``, which is ``reauthentication_required``.
 
@@ -51,7 +51,7 @@ def rotate(connection: AnyConnection) -> None:
     before is useless afterwards. For a login, ``sign_in`` does this and more.
 
     Raises:
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
         DatabaseError: The session could not be loaded.
     """
@@ -66,7 +66,7 @@ def invalidate(connection: AnyConnection) -> None:
     but leaves the application without a dict.
 
     Raises:
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
         DatabaseError: The session could not be loaded.
     """
@@ -83,7 +83,7 @@ def sign_in(
     lifetime: timedelta | None = None,
     max_sessions: int | None = None,
 ) -> None:
-    """Make the session that of a user, under a new id, with this response.
+    """Sign a user in. The session becomes theirs, and gets a new id with this response.
 
     Call it after you have checked the password, or whatever proves who the user is; also if a
     user who is signed in proves it again. With the option ``subject_of`` you need not call it
@@ -98,7 +98,7 @@ def sign_in(
         max_sessions: Maximum number of the user's sessions; ``None``: as the options say.
 
     Raises:
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
         TypeError: The store is no ``AccountSessionBackend``, or an argument has a wrong type.
         ValueError: An argument is out of range.
@@ -119,7 +119,7 @@ def set_max_age(connection: AnyConnection, max_age: timedelta | float | None) ->
         max_age: A duration, or seconds; ``None``: as the options say.
 
     Raises:
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
         TypeError: The store is no ``AccountSessionBackend``, or ``max_age`` is no duration.
         ValueError: ``max_age`` is out of range.
@@ -168,7 +168,7 @@ async def revoke(connection: AnyConnection, handle: SessionHandle | str) -> bool
 
     Raises:
         ValueError: The text is no handle.
-        SessionClosedError: It is the session of this request, and it is too late.
+        SessionClosedError: It is the session of this request, and the response has started.
         RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
         TypeError: The store is no ``AccountSessionBackend``.
         DatabaseError: The database failed.
@@ -186,16 +186,16 @@ async def revoke(connection: AnyConnection, handle: SessionHandle | str) -> bool
 
 
 async def sign_out_everywhere(connection: AnyConnection, *, keep_this: bool = True) -> int:
-    """End all sessions of the user who is signed in, at once, and return how many.
+    """End the user's other sessions at once, and return how many were ended.
 
     Call it when a password was changed, and offer it as a button.
 
     Args:
         connection: The request.
-        keep_this: Whether the session of this request stays. If not, it is invalidated.
+        keep_this: Whether to keep the session of this request. If not, it is invalidated.
 
     Raises:
-        SessionClosedError: The session of this request is to end, and it is too late.
+        SessionClosedError: This session would end too, but the response has started.
         RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
         TypeError: The store is no ``AccountSessionBackend``.
         DatabaseError: The database failed.

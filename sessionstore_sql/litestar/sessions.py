@@ -105,7 +105,7 @@ class SQLSessionConfig(BaseBackendConfig[SQLSessionBackend]):
     config is made: later changes have no effect.
 
     Attributes:
-        store: Where the sessions are. Give it to the application's ``lifespan``, which closes it.
+        store: The store of the sessions. Pass it to the application's ``lifespan``, to close it.
         key: The name of the cookie. Default: ``__Host-session``; with another ``path`` than ``/``
             or with a ``domain``, ``__Secure-session``; with ``secure=False``,
             ``sessionstore_id``.
@@ -123,8 +123,8 @@ class SQLSessionConfig(BaseBackendConfig[SQLSessionBackend]):
         bearer: Sends the id in headers instead of a cookie. The options of the cookie have no
             effect then.
         anonymous_max_age: * Idle time of sessions that are not signed in; ``None``: ``max_age``.
-        persistent: Whether the cookie outlives the browser. With ``False``, only the cookies of
-            sessions do for which ``set_max_age`` was called.
+        persistent: Whether the browser keeps the cookie when it is closed. With ``False``, it
+            keeps only cookies of sessions for which ``set_max_age`` was called.
         lifetime: * Absolute lifetime of signed-in sessions, counted from the sign-in; ``None``:
             that of the store.
         max_sessions: * Maximum number of sessions of one user. A sign-in ends the oldest ones

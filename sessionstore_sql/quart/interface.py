@@ -66,11 +66,11 @@ class SQLSessionInterface(SessionInterface):
         store = SQLSessionStore("postgresql://host/shop")
         SQLSessionInterface(store).init_app(app)
 
-    The cookie goes by the configuration of Quart: ``SESSION_COOKIE_NAME`` and the others,
+    The configuration of Quart sets the cookie: ``SESSION_COOKIE_NAME`` and the other options,
     ``PERMANENT_SESSION_LIFETIME``, ``SESSION_REFRESH_EACH_REQUEST``.
 
     Args:
-        store: Where the sessions are. The application opens and closes it.
+        store: The store of the sessions. The application opens and closes it.
         subject_of: Returns the user of a session: a change to a user is a sign-in, a change to
             ``None`` ends the session.
         lifetime: Absolute lifetime of a session, a duration or seconds; ``None``: the store's.

@@ -24,7 +24,7 @@ REAUTHENTICATION_REQUIRED = "reauthentication_required"
 
 
 class ReauthenticationRequired(HTTPException):
-    """403: the user has to prove again who they are.
+    """403: the user has to sign in again.
 
     ``detail``, which Starlette sends as the body, is ``reauthentication_required``.
 
@@ -44,7 +44,7 @@ def rotate(connection: HTTPConnection) -> None:
     before is useless afterwards. For a login, ``sign_in`` does this and more.
 
     Raises:
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         RuntimeError: The request did not pass through ``SessionMiddleware``.
         DatabaseError: The session could not be loaded.
     """
@@ -58,7 +58,7 @@ def invalidate(connection: HTTPConnection) -> None:
     that begins a new session, with an id of its own.
 
     Raises:
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         RuntimeError: The request did not pass through ``SessionMiddleware``.
         DatabaseError: The session could not be loaded.
     """
@@ -73,7 +73,7 @@ def sign_in(
     lifetime: timedelta | None = None,
     max_sessions: int | None = None,
 ) -> None:
-    """Make the session that of a user, under a new id, with this response.
+    """Sign a user in. The session becomes theirs, and gets a new id with this response.
 
     Call it after you have checked the password, or whatever proves who the user is; also if a
     user who is signed in proves it again. With the option ``subject_of`` you need not call it
@@ -88,7 +88,7 @@ def sign_in(
         max_sessions: Maximum number of the user's sessions; ``None``: as the options say.
 
     Raises:
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         RuntimeError: The request did not pass through ``SessionMiddleware``.
         TypeError: The store is no ``AccountSessionBackend``, or an argument has a wrong type.
         ValueError: An argument is out of range.
@@ -109,7 +109,7 @@ def set_max_age(connection: HTTPConnection, max_age: timedelta | float | None) -
         max_age: A duration, or seconds; ``None``: as the options say.
 
     Raises:
-        SessionClosedError: It is too late.
+        SessionClosedError: The response has started.
         RuntimeError: The request did not pass through ``SessionMiddleware``.
         TypeError: The store is no ``AccountSessionBackend``, or ``max_age`` is no duration.
         ValueError: ``max_age`` is out of range.
@@ -159,7 +159,7 @@ async def revoke(connection: HTTPConnection, handle: SessionHandle | str) -> boo
 
     Raises:
         ValueError: The text is no handle.
-        SessionClosedError: It is the session of this request, and it is too late.
+        SessionClosedError: It is the session of this request, and the response has started.
         RuntimeError: The request did not pass through ``SessionMiddleware``.
         TypeError: The store is no ``AccountSessionBackend``.
         DatabaseError: The database failed.
@@ -177,16 +177,16 @@ async def revoke(connection: HTTPConnection, handle: SessionHandle | str) -> boo
 
 
 async def sign_out_everywhere(connection: HTTPConnection, *, keep_this: bool = True) -> int:
-    """End all sessions of the user who is signed in, at once, and return how many.
+    """End the user's other sessions at once, and return how many were ended.
 
     Call it when a password was changed, and offer it as a button.
 
     Args:
         connection: The request.
-        keep_this: Whether the session of this request stays. If not, it is invalidated.
+        keep_this: Whether to keep the session of this request. If not, it is invalidated.
 
     Raises:
-        SessionClosedError: The session of this request is to end, and it is too late.
+        SessionClosedError: This session would end too, but the response has started.
         RuntimeError: The request did not pass through ``SessionMiddleware``.
         TypeError: The store is no ``AccountSessionBackend``.
         DatabaseError: The database failed.

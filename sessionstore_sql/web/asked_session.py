@@ -40,7 +40,7 @@ class AskedSession(FoundSession):
         """Ask for a new id.
 
         Raises:
-            SessionClosedError: It is too late.
+            SessionClosedError: The response has started.
             DatabaseError: The session could not be loaded.
         """
         self._require_changeable()
@@ -53,7 +53,7 @@ class AskedSession(FoundSession):
         The adapter empties the application's dict.
 
         Raises:
-            SessionClosedError: It is too late.
+            SessionClosedError: The response has started.
             DatabaseError: The session could not be loaded.
         """
         self._require_changeable()
@@ -70,7 +70,7 @@ class AskedSession(FoundSession):
         """Make the session that of a user, under a new id; see ``AccountSessionBackend.sign_in``.
 
         Raises:
-            SessionClosedError: It is too late.
+            SessionClosedError: The response has started.
             TypeError: The store is no ``AccountSessionBackend``, or an argument has a wrong type.
             ValueError: An argument is out of range.
             DatabaseError: The session could not be loaded.
@@ -96,7 +96,7 @@ class AskedSession(FoundSession):
             max_age: A duration or seconds; ``None``: the application's ``max_age`` again.
 
         Raises:
-            SessionClosedError: It is too late.
+            SessionClosedError: The response has started.
             TypeError: The store is no ``AccountSessionBackend``, or ``max_age`` no duration.
             ValueError: ``max_age`` is out of range.
             DatabaseError: The session could not be loaded.

@@ -52,7 +52,7 @@ class RequestSession(AskedSession):
 
         Raises:
             TypeError: The store is no ``AccountSessionBackend``.
-            SessionClosedError: It is the session of this request, and it is too late.
+            SessionClosedError: It is the session of this request, and the response has started.
             DatabaseError: The database failed.
         """
         accounts, subject = self._accounts("revoke"), self.subject
@@ -69,11 +69,11 @@ class RequestSession(AskedSession):
         """End the sessions of the user who is signed in, and return how many.
 
         Args:
-            keep_this: Whether the session of this request stays. If not, it is invalidated.
+            keep_this: Whether to keep the session of this request. If not, it is invalidated.
 
         Raises:
             TypeError: The store is no ``AccountSessionBackend``.
-            SessionClosedError: The session of this request is to end, and it is too late.
+            SessionClosedError: This session would end too, but the response has started.
             DatabaseError: The database failed.
         """
         accounts, subject = self._accounts("sign_out_everywhere"), self.subject
