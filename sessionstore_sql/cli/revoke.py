@@ -45,8 +45,12 @@ def _handle(value: str) -> SessionHandle:
 @click.command(short_help="End sessions: of a user, old ones, or all.")
 @place_options
 @subject_option(required=False)
-@click.option("--only", type=_handle, metavar="HANDLE", help="With --subject: end only this one.")
-@click.option("--keep", type=_handle, metavar="HANDLE", help="With --subject: end all but this.")
+@click.option(
+    "--only", type=_handle, metavar="HANDLE", help="With --subject: end only this session."
+)
+@click.option(
+    "--keep", type=_handle, metavar="HANDLE", help="With --subject: end all but this session."
+)
 @click.option("--everybody", is_flag=True, help="End all sessions, anonymous ones included.")
 @click.option(
     "--older-than",

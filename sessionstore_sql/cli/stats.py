@@ -50,8 +50,7 @@ def stats(place: Place, exact: bool, watch: bool, interval: timedelta, as_json: 
     """Show the number of sessions, when they expire, and how much space they use.
 
     It reads a sample and counts in an index: up to 100,000 sessions exactly; larger numbers are
-    estimated. It locks nothing. The database records when a session expires, but not when it was
-    created.
+    estimated. It locks nothing.
 
     With --watch, it shows how the numbers change: sessions, purge and database connections. On a
     terminal it redraws them; otherwise it prints one line each time, or one line of JSON.
