@@ -104,14 +104,14 @@ class UpdateIfError(SessionStoreError):
 
 
 class DuplicateIdError(SessionStoreError):
-    """A live session with this id exists already; nothing was changed.
+    """A live session with this id already exists; nothing was changed.
 
     Attributes:
         session_id: The id that is taken. Missing on an error that was pickled.
     """
 
     def __init__(self, session_id: SessionId) -> None:
-        super().__init__("a live session with this id exists already")
+        super().__init__("a live session with this id already exists")
         self.session_id = session_id
 
 

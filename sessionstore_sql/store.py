@@ -92,7 +92,7 @@ class SQLSessionStore(AccountOperations):
         self._owns_engine = not isinstance(engine_or_url, AsyncEngine)
         if isinstance(engine_or_url, AsyncEngine):
             if engine_options is not None:
-                raise ValueError("engine_options need a URL: this engine exists already")
+                raise ValueError("engine_options need a URL: this engine already exists")
             engine = engine_or_url
         else:
             engine = create_engine(engine_or_url, engine_options)

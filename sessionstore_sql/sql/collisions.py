@@ -29,7 +29,7 @@ _MAX_COLLISIONS = 10
 
 
 def is_duplicate(error: IntegrityError, dialect: Dialect) -> bool:
-    """Whether ``error`` means that a row with the key exists already."""
+    """Whether ``error`` means that a row with the key already exists."""
     return dialect.classify(error.orig or error) is Failure.DUPLICATE_KEY
 
 
