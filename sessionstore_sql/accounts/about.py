@@ -50,16 +50,17 @@ def decode_about(codec: StateCodec, data: bytes | None) -> About:
     """
     if data is None:
         return About(None, {})
-    stored: dict[str, Any] = {}
+    subject: Any = None
+    about: Any = None
     try:
         stored = for_purpose(codec, ABOUT).decode(data)
+        subject, about = stored.get("subject"), stored.get("about")
     except Exception as error:  # noqa: BLE001  # a codec of the application's may raise anything
         # By its class alone: the message may show what was stored.
         _log.error(
             "the column `about` of a session cannot be decoded (%s); it is taken for an empty one",
             type(error).__name__,
         )
-    subject, about = stored.get("subject"), stored.get("about")
     return About(
         subject if isinstance(subject, str) else None, about if isinstance(about, dict) else {}
     )

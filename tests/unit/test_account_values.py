@@ -6,6 +6,7 @@ import pickle
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from sessionstore_sql import (
@@ -13,10 +14,12 @@ from sessionstore_sql import (
     AccountEvent,
     AccountEventKind,
     AccountSession,
+    JSONCodec,
     SessionHandle,
     SessionInfo,
     SessionRecord,
 )
+from sessionstore_sql.accounts.about import decode_about
 
 HANDLE = SessionHandle("A" * 22)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -130,3 +133,17 @@ def test_unchanged_is_one_object() -> None:
     """It is compared by identity, also after it was pickled."""
     assert pickle.loads(pickle.dumps(UNCHANGED)) is UNCHANGED  # noqa: S301
     assert repr(UNCHANGED) == "UNCHANGED"
+
+
+class CodecOfAnything(JSONCodec):
+    """A codec of the application's that takes damaged bytes for a value."""
+
+    def decode(self, data: bytes) -> Any:
+        """Return whatever JSON it is."""
+        return orjson.loads(data)
+
+
+@pytest.mark.parametrize("stored", [b"5", b"[]", b'"text"', b"null", b"damaged", b"{}", None])
+def test_an_about_that_is_no_object_is_empty(stored: bytes | None) -> None:
+    """The user must still be able to end that session."""
+    assert decode_about(CodecOfAnything(), stored) == (None, {})
