@@ -51,7 +51,9 @@ class SessionMiddleware:
         req_succeeded: bool,
     ) -> None:
         """Store the session, unless the application failed, and tell the client."""
-        session: SessionDict = req.context.session
+        session: SessionDict | None = req.context.get("session")
+        if session is None:  # Another middleware has responded before.
+            return
         if not req_succeeded and resp.status_code >= 500:
             session.request_session.close()
             return

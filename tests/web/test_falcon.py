@@ -193,6 +193,24 @@ async def test_a_login_gets_a_new_id(browser: httpx.AsyncClient, store: MemorySe
     assert len(await store.sessions_of("ada")) == 1
 
 
+class Guard:
+    """A middleware that rejects requests before they have a session."""
+
+    async def process_request(self, req: SessionRequest, resp: Response) -> None:
+        """Reject."""
+        raise falcon.HTTPForbidden
+
+
+async def test_a_request_that_is_rejected_before_has_no_session(store: MemorySessionStore) -> None:
+    """Falcon calls ``process_response`` of each middleware all the same."""
+    app = falcon.asgi.App(request_type=SessionRequest, middleware=[Guard()])
+    add_sessions(app, store)
+    transport: Any = httpx.ASGITransport(app)  # type: ignore[arg-type]
+
+    async with httpx.AsyncClient(transport=transport, base_url="https://shop.example") as client:
+        assert (await client.get("/session")).status_code == 403
+
+
 async def test_a_chosen_error_stores_the_session(browser: httpx.AsyncClient) -> None:
     """A 404 that the application raises ends the session as a page would."""
     await browser.post("/session", params={"user": "ada"})
