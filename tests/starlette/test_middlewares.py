@@ -121,6 +121,32 @@ async def test_an_excluded_path_has_no_session(memory: MemorySessionStore) -> No
         assert {path: (await client.get(path)).json() for path in paths} == paths
 
 
+@pytest.mark.parametrize(
+    ("root_path", "path", "has_session"),
+    [
+        ("/api", "/api/health", False),
+        ("/api/", "/api/health", False),
+        ("/api", "/health", False),
+        ("/api", "/apis/health", True),
+        ("/api", "/api", True),
+    ],
+)
+async def test_an_excluded_path_is_that_of_routes(
+    memory: MemorySessionStore, root_path: str, path: str, has_session: bool
+) -> None:
+    """Where the application is mounted, or which prefix a proxy removes, does not matter."""
+    found = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        found.append("session" in scope)
+
+    scope = {"type": "http", "path": path, "root_path": root_path, "headers": []}
+    nothing: Any = None
+    await SessionMiddleware(app, memory, exclude="/health")(scope, nothing, nothing)
+
+    assert found == [has_session]
+
+
 async def test_one_excluded_path_needs_no_list(memory: MemorySessionStore) -> None:
     """A text is one path."""
     async with browser(application(memory, exclude="/show")) as client:

@@ -41,9 +41,15 @@ def has_session(setup: SessionSetup, scope: Scope) -> bool:
     Raises:
         RuntimeError: It has passed another middleware that uses the same name.
     """
-    if scope["type"] not in {"http", "websocket"} or setup.excludes(scope["path"]):
+    if scope["type"] not in {"http", "websocket"} or setup.excludes(_route_path(scope)):
         return False
     return not setup.continues(scope.get(_IN_SCOPE, {}).get(setup.transport.name))
+
+
+def _route_path(scope: Scope) -> str:
+    """Return the path as routes see it: without the prefix of a mount or of ``--root-path``."""
+    path, root_path = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
+    return path.removeprefix(root_path) if path.startswith(f"{root_path}/") else path
 
 
 class Exchange:
