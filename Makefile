@@ -51,7 +51,7 @@ test: $(VENV)/.dev ## Run the main tests on every database that is available; un
 	$(PYTEST) --default-drivers -m "not other_stores" tests/unit tests/web tests/contract $(ARGS)
 
 test-all: $(VENV)/.dev ## Run all tests through every driver; ARGS="tests/cli -k sqlite" selects some
-	$(PYTEST) --dist loadscope $(ARGS)
+	$(PYTEST) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 test-matrix: $(VENV)/.dev ## Run the tests on every version that is available; ARGS="python-3.14 django" selects rows
 	PYTHONPATH=. $(BIN)/python .ci/matrix.py $(ARGS)

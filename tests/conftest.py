@@ -53,6 +53,9 @@ _REST = "--rest"
 _MAIN_FOLDERS = {"unit", "web", "contract"}
 """Folders that ``make test`` runs."""
 
+_SLOW_FOLDERS = ("docs", "packaging", "model", "browser", "django", "faults", "migrations", "rules")
+"""Folders whose tests run first, so that no process is left with a slow one in the end."""
+
 _unavailable = pytest.StashKey[dict[str, str]]()
 
 
@@ -132,11 +135,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)
         items[:] = [item for item in items if item not in gone]
+    items.sort(key=_order)
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+def _order(item: pytest.Item) -> int:
+    folder = _folder(item)
+    return _SLOW_FOLDERS.index(folder) if folder in _SLOW_FOLDERS else len(_SLOW_FOLDERS)
 
 
 def _is_main_test(item: pytest.Item) -> bool:
     return (
-        item.path.relative_to(Path(__file__).parent).parts[0] in _MAIN_FOLDERS
+        _folder(item) in _MAIN_FOLDERS
         and item.get_closest_marker("other_stores") is None
         and not _needs_another_driver(item)
     )
