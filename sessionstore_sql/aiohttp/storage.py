@@ -62,7 +62,7 @@ class SQLStorage(AbstractStorage):
         path: The ``Path`` of the cookie.
         domain: The ``Domain`` of the cookie; ``None``: no other host receives it.
         secure: Whether the cookie is ``Secure``. Browsers ignore a ``Secure`` cookie on plain
-            HTTP: switch it off in development.
+            HTTP, and some of them on localhost too: switch it off in development then.
         samesite: The ``SameSite`` of the cookie.
         partitioned: Whether the cookie is ``Partitioned``: one for each site that embeds this one.
         bearer: Sends the id in headers instead of a cookie. The options of the cookie have no

@@ -116,7 +116,7 @@ class SQLSessionConfig(BaseBackendConfig[SQLSessionBackend]):
         path: The ``Path`` of the cookie.
         domain: The ``Domain`` of the cookie; ``None``: no other host receives it.
         secure: Whether the cookie is ``Secure``. Browsers ignore a ``Secure`` cookie on plain
-            HTTP: switch it off in development.
+            HTTP, and some of them on localhost too: switch it off in development then.
         httponly: Always: no script needs the id.
         samesite: The ``SameSite`` of the cookie.
         partitioned: Whether the cookie is ``Partitioned``: one for each site that embeds this one.

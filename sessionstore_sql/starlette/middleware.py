@@ -40,7 +40,7 @@ class SessionMiddleware(asgi.SessionMiddleware):
         path: The ``Path`` of the cookie.
         same_site: The ``SameSite`` of the cookie.
         https_only: Whether the cookie is ``Secure``. Browsers ignore a ``Secure`` cookie on plain
-            HTTP: switch it off in development.
+            HTTP, and some of them on localhost too: switch it off in development then.
         domain: The ``Domain`` of the cookie; ``None``: no other host receives it.
         partitioned: Whether the cookie is ``Partitioned``: one for each site that embeds this one.
         bearer: Sends the id in headers instead of a cookie. The options of the cookie have no
