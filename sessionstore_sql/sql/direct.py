@@ -155,6 +155,10 @@ def is_autocommit(connection: Connection) -> bool:
     assert dbapi_connection is not None
     if not connection.dialect.detect_autocommit_setting(dbapi_connection):
         return False
+    # Drivers of MySQL return what the server has said, which is wrong if autocommit = 0 is its
+    # default. What was asked of the driver is right.
+    if getattr(connection.connection.driver_connection, "autocommit_mode", True) is False:
+        return False
     # With autocommit=False, sqlite3 of Python 3.12 and later is always in a transaction.
     return not getattr(connection.connection.driver_connection, "in_transaction", False)
 

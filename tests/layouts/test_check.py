@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from sessionstore_sql import SessionId, SessionRecord, SQLSessionStore, migrate
+from sessionstore_sql.sql.dialects.mysql import problems as mysql_problems
 from tests.databases import TARGETS, Target
 from tests.docs.pages import blocks_of, sql_for
 from tests.layouts.conftest import execute
@@ -142,6 +143,20 @@ async def test_a_missing_primary_key_is_reported_on_sqlite(
 
     with problem("primary key is ()"):
         await migrate.check(url, table="t")
+
+
+@on("mysql", "mariadb")
+async def test_autocommit_of_which_the_server_does_not_tell_is_reported(
+    empty_url: URL, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver is told that it is on, as by a MySQL where it is off by default."""
+    await migrate.upgrade(empty_url, table="t")
+    await check_on_connections_with(empty_url, "SET autocommit = 0")
+
+    monkeypatch.setattr(mysql_problems, "is_autocommit", lambda _connection: True)
+
+    with problem("nothing would be committed", "init_command"):
+        await check_on_connections_with(empty_url, "SET autocommit = 0")
 
 
 @on("postgresql")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sessionstore_sql.sql.tls import TLS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
 CLIENT_SSL = 0x800
 """Of the server's capabilities: it offers TLS."""
@@ -156,13 +156,17 @@ def _secured(driver_class: Any, error_class: type[Exception]) -> Any:
 class _Secured:
     """What is done before and after a driver's own methods.
 
-    Both drivers call ``_request_authentication`` when the server has introduced itself, and
-    ``_process_auth`` when it asks for the password in another way than expected.
+    Both drivers call ``_request_authentication`` when the server has introduced itself,
+    ``_process_auth`` when it asks for the password in another way than expected, and ``autocommit``
+    when they have logged in.
     """
 
     error_class: type[Exception]
     requires_tls: bool
     server_capabilities: int
+    server_version: str
+    query: Callable[[str], Awaitable[object]]
+    knows_autocommit: bool = False
     _host: str
     _secure: bool
     _ssl_context: ssl.SSLContext | None
@@ -186,6 +190,17 @@ class _Secured:
         if plugin_name == _CLEAR_PASSWORD and not self._secure:
             self._require_this_machine()
         return await super()._process_auth(plugin_name, auth_packet)  # type: ignore[misc]
+
+    async def autocommit(self, value: bool) -> None:
+        """Turn autocommit on or off.
+
+        The drivers send nothing if the server has said that it is so. MySQL whose configuration has
+        ``autocommit = 0`` says that it is on, until a statement has turned it on.
+        """
+        if not self.knows_autocommit and "mariadb" not in self.server_version.lower():
+            await self.query("SET SESSION autocommit = 1")
+        self.knows_autocommit = True
+        await super().autocommit(value)  # type: ignore[misc]
 
     def _require_this_machine(self) -> None:
         if not self._unix_socket and not _is_local(self._host):

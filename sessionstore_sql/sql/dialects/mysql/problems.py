@@ -11,6 +11,7 @@ from sessionstore_sql.sql.dialects.problems import (
     referred_to,
     wrong_primary_key,
 )
+from sessionstore_sql.sql.direct import is_autocommit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,7 +49,8 @@ _REFERENCES = text("""
 _POLICIES = text("""
     SHOW SESSION VARIABLES
     WHERE variable_name IN
-          ('binlog_format', 'log_bin', 'read_only', 'transaction_read_only', 'tx_read_only')
+          ('autocommit', 'binlog_format', 'log_bin', 'read_only', 'transaction_read_only',
+           'tx_read_only')
 """)
 
 
@@ -70,6 +72,12 @@ def problems(connection: Connection, table: Table) -> Iterator[str]:
     yield from map(referred_to, connection.execute(_REFERENCES, names).scalars())
     policies = {str(name): str(value) for name, value in connection.execute(_POLICIES)}
     yield from problems_of_policies(policies)
+    if policies.get("autocommit") == "OFF" and is_autocommit(connection):
+        yield (
+            "autocommit is off on the server, which tells drivers that it is on, so nothing would "
+            "be committed: create the engine with "
+            "connect_args={'init_command': 'SET autocommit = 1'}"
+        )
 
 
 def problems_of_policies(policies: Mapping[Any, str]) -> Iterator[str]:
