@@ -41,8 +41,7 @@ def check_sign_in(  # noqa: PLR0913  # the arguments of the operation
     require_id(new_id)
     require_record(record)
     require_subject(subject)
-    if about is not None and not isinstance(about, dict):
-        raise TypeError(f"about is a dict, not {type(about).__name__}")
+    require_about(about)
     require_lifetime(lifetime)
     require_max_sessions(max_sessions)
     if version is not None:
@@ -96,6 +95,12 @@ def check_update_if(session_id: object, record: object, version: object, idle_tt
     require_record(record)
     require_version(version)
     require_idle_ttl(idle_ttl)
+
+
+def require_about(about: object) -> None:
+    """Raise ``TypeError`` unless ``about`` is ``None`` or a dict."""
+    if about is not None and not isinstance(about, dict):
+        raise TypeError(f"about is a dict, not {type(about).__name__}")
 
 
 def require_lifetime(lifetime: object) -> None:

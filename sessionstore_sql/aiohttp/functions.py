@@ -165,7 +165,7 @@ async def revoke(request: web.Request, handle: SessionHandle | str) -> bool:
         ValueError: The text is no handle.
         SessionClosedError: It is the session of this request, and the response has started.
         RuntimeError: The application has no ``SQLStorage``, or the path is in its ``exclude``.
-        TypeError: The store is no ``AccountSessionBackend``.
+        TypeError: The store is no ``AccountSessionBackend``, or ``handle`` no handle.
         DatabaseError: The database failed.
     """
     session = await _session_of(request)

@@ -143,7 +143,7 @@ def revoke(request: HttpRequest, handle: SessionHandle | str) -> bool:
     Raises:
         ValueError: The text is no handle.
         SessionClosedError: It is the session of this request, and the response has started.
-        TypeError: The store is no ``AccountSessionBackend``.
+        TypeError: The store is no ``AccountSessionBackend``, or ``handle`` no handle.
         DatabaseError: The database failed.
     """
     session = session_of(request)

@@ -139,7 +139,7 @@ def revoke(handle: SessionHandle | str) -> bool:
         ValueError: The text is no handle.
         SessionClosedError: It is the session of this request, and the response has started.
         RuntimeError: The application uses another session interface.
-        TypeError: The store is no ``AccountSessionBackend``.
+        TypeError: The store is no ``AccountSessionBackend``, or ``handle`` no handle.
         DatabaseError: The database failed.
     """
     given, this = asked.handle_of(handle), asked.session_behind(session)

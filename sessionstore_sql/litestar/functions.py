@@ -170,7 +170,7 @@ async def revoke(connection: AnyConnection, handle: SessionHandle | str) -> bool
         ValueError: The text is no handle.
         SessionClosedError: It is the session of this request, and the response has started.
         RuntimeError: The connection did not pass through the middleware of a ``SQLSessionConfig``.
-        TypeError: The store is no ``AccountSessionBackend``.
+        TypeError: The store is no ``AccountSessionBackend``, or ``handle`` no handle.
         DatabaseError: The database failed.
     """
     session = session_of(connection)

@@ -161,7 +161,7 @@ async def revoke(connection: HTTPConnection, handle: SessionHandle | str) -> boo
         ValueError: The text is no handle.
         SessionClosedError: It is the session of this request, and the response has started.
         RuntimeError: The request did not pass through ``SessionMiddleware``.
-        TypeError: The store is no ``AccountSessionBackend``.
+        TypeError: The store is no ``AccountSessionBackend``, or ``handle`` no handle.
         DatabaseError: The database failed.
     """
     session = session_of(connection)

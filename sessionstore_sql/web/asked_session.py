@@ -6,6 +6,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from sessionstore_sql.accounts import UNCHANGED
+from sessionstore_sql.accounts.arguments import require_about, require_max_sessions
 from sessionstore_sql.web.decision import Wish
 from sessionstore_sql.web.found_session import FoundSession
 from sessionstore_sql.web.lifetimes import duration_of
@@ -77,6 +78,8 @@ class AskedSession(FoundSession):
         """
         self._require_changeable()
         self._accounts("sign_in")
+        require_about(about)
+        require_max_sessions(max_sessions)
         after_end = self._wish in {Wish.INVALIDATE, Wish.SWITCH}
         sign_in = SignIn(
             subject=subject_text(subject),

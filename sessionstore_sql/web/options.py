@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from sessionstore_sql.accounts.arguments import require_lifetime, require_max_sessions
+from sessionstore_sql.accounts.sessions import SessionHandle
 from sessionstore_sql.accounts.subjects import require_subject
 from sessionstore_sql.records import SessionId
 from sessionstore_sql.web.lifetimes import Lifetimes, require_threshold
@@ -108,7 +109,18 @@ def subject_text(subject: object) -> str:
         ValueError: It is empty, too long or cannot be encoded.
     """
     if isinstance(subject, int) and not isinstance(subject, bool):
-        return str(subject)
+        # An int of a derived class may have another text. A huge one has thousands of digits.
+        subject = str(int(subject))
     require_subject(subject)
     assert isinstance(subject, str)
     return subject
+
+
+def require_handle(handle: object) -> None:
+    """Raise ``TypeError`` unless ``handle`` is one.
+
+    ``AccountSessionBackend.revoke`` with ``only=None`` ends all sessions of the user, and ``None``
+    is what a form returns for a field that is missing.
+    """
+    if not isinstance(handle, SessionHandle):
+        raise TypeError(f"a handle is a SessionHandle or its text, not {type(handle).__name__}")

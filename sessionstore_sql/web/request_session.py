@@ -9,6 +9,7 @@ from sessionstore_sql.web.asked_session import AskedSession
 from sessionstore_sql.web.changes import NO_CHANGES, Snapshot
 from sessionstore_sql.web.decision import Cookie, Wish
 from sessionstore_sql.web.errors import SessionClosedError
+from sessionstore_sql.web.options import require_handle
 from sessionstore_sql.web.saving import save
 from sessionstore_sql.web.work import Outcome, Work
 
@@ -51,10 +52,11 @@ class RequestSession(AskedSession):
         If it is the session of this request, it is invalidated.
 
         Raises:
-            TypeError: The store is no ``AccountSessionBackend``.
+            TypeError: The store is no ``AccountSessionBackend``, or ``handle`` no handle.
             SessionClosedError: It is the session of this request, and the response has started.
             DatabaseError: The database failed.
         """
+        require_handle(handle)
         accounts, subject = self._accounts("revoke"), self.subject
         if subject is None:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from datetime import timedelta
 from typing import Any
 
@@ -61,6 +62,46 @@ async def test_a_handle_of_another_user_ends_nothing(store: ScriptedStore) -> No
 
     assert not await session.revoke(other.handle)
     assert await state_of(store, stranger) == {"user": "grace"}
+
+
+class Member(int, enum.Enum):
+    """Users with a text of another form."""
+
+    ADA = 7
+
+
+async def test_the_text_of_an_int_is_its_number(store: ScriptedStore) -> None:
+    """Whatever class it has; and it is not longer than other subjects."""
+    session, _ = await begin(Sessions(store))
+
+    session.sign_in(Member.ADA)
+    await session.finish({"user": 7})
+
+    assert len(await store.sessions_of("7")) == 1
+    session, _ = await begin(Sessions(store))
+    with pytest.raises(ValueError, match="1 to 1024 characters"):
+        session.sign_in(10**1_025)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"max_sessions": 0}, ValueError),
+        ({"max_sessions": True}, TypeError),
+        ({"about": ["phone"]}, TypeError),
+        ({"lifetime": timedelta(0)}, ValueError),
+    ],
+)
+async def test_an_argument_is_checked_when_it_is_given(
+    store: ScriptedStore, options: dict[str, Any], error: type[Exception]
+) -> None:
+    """Not when the response starts. A limit of zero is not the one of the options."""
+    session, _ = await begin(Sessions(store))
+
+    with pytest.raises(error, match=next(iter(options))):
+        session.sign_in("ada", **options)
+
+    assert (await session.finish({})).cookie is KEEP
 
 
 @pytest.mark.parametrize("keep_this", [True, False])

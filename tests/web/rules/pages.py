@@ -122,9 +122,13 @@ async def devices(visit: Visit) -> Any:
     ]
 
 
-async def revoke(visit: Visit) -> bool:
-    """End one session of the user."""
-    return await visit.revoke(visit.query["handle"])
+async def revoke(visit: Visit) -> bool | dict[str, str]:
+    """End one session of the user. The form may lack its field."""
+    handle: Any = visit.query.get("handle")
+    try:
+        return await visit.revoke(handle)
+    except TypeError as error:
+        return {"rejected": str(error)}
 
 
 async def everywhere(visit: Visit) -> int:

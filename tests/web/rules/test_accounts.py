@@ -140,6 +140,20 @@ async def test_a_user_sees_and_ends_their_sessions(visit: Open, store: KnownStor
         assert (await other.get("/show")).json == {"user": "bob"}
 
 
+async def test_a_form_without_a_handle_ends_nothing(visit: Open) -> None:
+    """To the store, no handle means all sessions of the user."""
+    async with visit() as phone:
+        laptop = Browser(phone.send)
+        await phone.get("/sign_in?user=ada")
+        await laptop.get("/sign_in?user=ada")
+
+        rejected = (await laptop.get("/revoke")).json
+
+        assert rejected == {"rejected": "a handle is a SessionHandle or its text, not NoneType"}
+        assert (await phone.get("/show")).json == {"user": "ada"}
+        assert (await laptop.get("/show")).json == {"user": "ada"}
+
+
 @pytest.mark.parametrize(("query", "ended", "left"), [("?keep", 1, {"user": "ada"}), ("", 2, {})])
 async def test_a_user_signs_out_everywhere(
     visit: Open, query: str, ended: int, left: dict[str, str]
