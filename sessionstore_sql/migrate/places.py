@@ -21,6 +21,8 @@ def missing_place(connection: Connection, schema: str | None) -> str | None:
             "or name another schema"
         )
     if schema is None and connection.dialect.default_schema_name is None:
+        if not connection.engine.url.database:
+            return "the connection has no database: name one in the URL"
         return (
             "no schema of the connection's search_path exists: create one, name a schema, or "
             "change the search_path"

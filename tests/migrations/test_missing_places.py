@@ -60,6 +60,16 @@ async def test_a_search_path_that_leads_nowhere_is_named(
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+async def test_a_url_without_a_database_is_told(url: URL, table: str, name: str) -> None:
+    """On MySQL and MariaDB, which connect all the same."""
+    if url.get_backend_name() not in {"mysql", "mariadb"}:
+        pytest.skip("there is always a database")
+
+    with pytest.raises((CommandError, migrate.MigrationError), match="has no database"):
+        await FUNCTIONS[name](url._replace(database=None), table=table)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 async def test_a_missing_database_is_an_error_of_sqlalchemy(url: URL, name: str) -> None:
     """On SQLAlchemy 2.0, asyncpg's own error would come through."""
     if url.get_backend_name() == "sqlite":

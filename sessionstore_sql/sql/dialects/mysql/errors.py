@@ -77,6 +77,7 @@ FAILURES = {
     1235: Failure.UNSUPPORTED,  # ER_NOT_SUPPORTED_YET
     1054: Failure.SCHEMA_MISSING,  # ER_BAD_FIELD_ERROR
     1146: Failure.SCHEMA_MISSING,  # ER_NO_SUCH_TABLE
+    1046: Failure.DATABASE_MISSING,  # ER_NO_DB_ERROR
     1049: Failure.DATABASE_MISSING,  # ER_BAD_DB_ERROR
 }
 """The meaning of each error number. The comments have the servers' names for them."""
