@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -157,6 +158,31 @@ async def test_autocommit_of_which_the_server_does_not_tell_is_reported(
 
     with problem("nothing would be committed", "init_command"):
         await check_on_connections_with(empty_url, "SET autocommit = 0")
+
+
+@on("postgresql")
+async def test_row_level_security_without_a_policy_is_reported(
+    empty_url: URL, target: Target
+) -> None:
+    """Supabase advises to turn it on for every table. The owner is not affected."""
+    role = f"sessionstore_test_{secrets.token_hex(4)}"
+    await migrate.upgrade(empty_url, table="t")
+    await execute(
+        empty_url,
+        f"CREATE ROLE {role}",
+        f"GRANT SELECT ON t, t_version TO {role}",
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+    )
+    try:
+        with problem("row-level security"):
+            await check_on_connections_with(empty_url, f"SET ROLE {role}")
+        await migrate.check(empty_url, table="t")
+
+        await execute(empty_url, f"CREATE POLICY everything ON t TO {role} USING (true)")
+
+        await check_on_connections_with(empty_url, f"SET ROLE {role}")
+    finally:
+        await execute(empty_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
 @on("postgresql")

@@ -39,6 +39,10 @@ _CATALOG = text("""
                  AND reference.conparentid = 0
                  AND ('{a,r}'::"char"[] && ARRAY[reference.confupdtype, reference.confdeltype])
            ) AS references,
+           row_security_active(sessions.oid) AND NOT EXISTS (
+               SELECT FROM pg_policy AS policy, unnest(policy.polroles) AS role
+               WHERE policy.polrelid = sessions.oid AND (role = 0 OR pg_has_role(role, 'USAGE'))
+           ) AS is_hidden,
            current_setting('transaction_read_only') = 'on' AS is_read_only,
            pg_is_in_recovery() AS is_standby
     FROM pg_class AS sessions
@@ -77,6 +81,11 @@ def problems(connection: Connection, table: Table) -> Iterator[str]:
             "them"
         )
     yield from map(referred_to, found.references)
+    if found.is_hidden:
+        yield (
+            "row-level security is on, and no policy is for this user, who sees no session and "
+            "creates none: add one, or connect as the owner of the table"
+        )
     if found.is_standby:
         yield "the server is a standby, which takes no writes: connect to the primary"
     elif found.is_read_only:
