@@ -116,4 +116,6 @@ def _number(value: float) -> str:
 
 
 def _short(comparison: Comparison) -> str:
-    return comparison.about["version"].partition("(")[0].strip()
+    version = comparison.about["version"].partition("(")[0].partition("-")[0].strip()
+    # MySQL and MariaDB return the number first.
+    return f"{DISPLAY_NAMES[comparison.database]} {version}" if version[0].isdigit() else version
