@@ -149,9 +149,13 @@ class TestMigrate:
             engine = create_engine(database)
             with engine.begin() as connection:
                 connection.execute(text("create table other (id integer)"))
-            engine.dispose()
-            with pytest.raises(CommandError, match="other"):
-                migrated()
+            try:
+                with pytest.raises(CommandError, match="other"):
+                    migrated()
+            finally:
+                with engine.begin() as connection:
+                    connection.execute(text("drop table other"))
+                engine.dispose()
 
     def test_it_is_silent_if_asked(self, tmp_path: Path) -> None:
         """As Django's own migrations are."""
