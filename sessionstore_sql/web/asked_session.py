@@ -80,7 +80,7 @@ class AskedSession(FoundSession):
         self._accounts("sign_in")
         require_about(about)
         require_max_sessions(max_sessions)
-        after_end = self._wish in {Wish.INVALIDATE, Wish.SWITCH}
+        after_end = self._wish in (Wish.INVALIDATE, Wish.SWITCH)
         sign_in = SignIn(
             subject=subject_text(subject),
             about=about,
@@ -171,7 +171,7 @@ class AskedSession(FoundSession):
 
     def _changed_idle_ttl(self, wish: Wish) -> IdleTtl:
         before = None if self._loaded is None else self._loaded.idle_ttl
-        if wish in {Wish.NOTHING, Wish.ROTATE} and self._idle_ttl == before:
+        if wish in (Wish.NOTHING, Wish.ROTATE) and self._idle_ttl == before:
             return UNCHANGED
         return self._idle_ttl
 

@@ -42,6 +42,9 @@ def vary_by_cookie(
         name: The name of the request header.
     """
     varying = values_of("vary")
+    if not varying:
+        headers["vary"] = name
+        return
     names = {each.strip().lower() for each in ",".join(varying).split(",")}
     if not names & {name.lower(), "*"}:
         headers["vary"] = ", ".join([*varying, name])

@@ -132,8 +132,10 @@ class Decision:
     cookie: Cookie
 
 
-_LIVE = {Found.ANONYMOUS, Found.SIGNED_IN}
-_STORED = {*_LIVE, Found.UNREADABLE}
+# Tuples are searched by identity. A set would call the hash of an enum, which is Python code.
+_LIVE = (Found.ANONYMOUS, Found.SIGNED_IN)
+_STORED = (*_LIVE, Found.UNREADABLE)
+_SIGNING_IN = (Wish.SIGN_IN, Wish.SWITCH)
 _KEEP = Decision((), Cookie.KEEP)
 _REMOVE = Decision((), Cookie.REMOVE)
 
@@ -153,7 +155,7 @@ def decide(facts: Facts) -> Decision:
     """
     if facts.lost is not None:
         return _after_loss(facts, facts.lost)
-    if facts.wish in {Wish.SIGN_IN, Wish.SWITCH}:
+    if facts.wish in _SIGNING_IN:
         return _sign_in(facts)
     if facts.wish is Wish.INVALIDATE:
         return _invalidate(facts)

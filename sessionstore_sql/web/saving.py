@@ -51,9 +51,10 @@ async def save(
         DatabaseError: The database failed.
     """
     saving = _Saving(storage, options, work)
-    if not saving.has_steps:
-        return await saving.run()
-    task = asyncio.create_task(saving.run())
+    decision = saving.decide()
+    if not decision.steps:
+        return await saving.carry_out(decision)
+    task = asyncio.create_task(saving.run(decision))
     _running.add(task)
     task.add_done_callback(_running.discard)
     try:
@@ -88,21 +89,28 @@ class _Saving:
         self._lost: Lost | None = None
         self._conflicts = 0
 
-    @property
-    def has_steps(self) -> bool:
-        """Whether anything has to be read or written."""
-        return bool(decide(self._facts()).steps)
+    def decide(self) -> Decision:
+        """Return what has to be done, by all that is known."""
+        return decide(
+            Facts(
+                found=self._found,
+                wish=self._work.wish,
+                changed=self._writer.changed,
+                empty=not (self._writer.state or self._work.keeps_empty),
+                new_max_age=self._work.idle_ttl is not UNCHANGED,
+                renewal_due=self._writer.is_renewal_due(),
+                lost=self._lost,
+            )
+        )
 
-    async def run(self) -> Outcome:
-        """Decide and write, until nothing that was found out on the way changes the decision."""
+    async def run(self, decision: Decision) -> Outcome:
+        """Carry out a decision, and those that follow from what is found out on the way."""
         while True:
             loaded = self._writer.loaded
-            decision = decide(self._facts())
-            if Step.LOOK_FOR_TOMBSTONE in decision.steps:
-                self._found = await self._look_for_tombstones()
-                continue
             try:
-                return await self._carry_out(decision)
+                if Step.LOOK_FOR_TOMBSTONE not in decision.steps:
+                    return await self.carry_out(decision)
+                self._found = await self._look_for_tombstones()
             except UnknownIdError:
                 if loaded is None or self._lost is not None:
                     raise
@@ -115,19 +123,10 @@ class _Saving:
             except SerializationError:
                 await self._writer.withdraw()
                 raise
+            decision = self.decide()
 
-    def _facts(self) -> Facts:
-        return Facts(
-            found=self._found,
-            wish=self._work.wish,
-            changed=self._writer.changed,
-            empty=not (self._writer.state or self._work.keeps_empty),
-            new_max_age=self._work.idle_ttl is not UNCHANGED,
-            renewal_due=self._writer.is_renewal_due(),
-            lost=self._lost,
-        )
-
-    async def _carry_out(self, decision: Decision) -> Outcome:
+    async def carry_out(self, decision: Decision) -> Outcome:
+        """Do the steps of a decision."""
         if not decision.steps and self._lost is not None:
             logger.info("a session ended while a request was using it: nothing was stored")
             return Outcome(decision.cookie, lost=self._lost)
