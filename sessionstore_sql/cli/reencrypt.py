@@ -62,9 +62,10 @@ def reencrypt(place: Place, keys: Keys | None, dry_run: bool) -> ExitCode:
     """Encrypt stored sessions with the first key of --keys-file.
 
     It encrypts sessions that are encrypted with another key of the file, or not at all. Run it when
-    every process of the application has the new key in front, and remove the old key afterwards. It
-    works in batches beside the application, skips what the application changes meanwhile, and
-    repeats until nothing is left. It can be interrupted at any time; the same command continues.
+    every process of the application has the new key in front. It works in batches beside the
+    application, skips what the application changes meanwhile, and repeats until it finds nothing.
+    It can be interrupted at any time; the same command continues. Remove the old key when `stats`
+    shows no session that it encrypts: one that is rotated meanwhile may be missed.
     """
     if keys is None or keys.encryption is None:
         raise click.UsageError("use --keys-file with a file that has `encryption` keys")

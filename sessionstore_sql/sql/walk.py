@@ -2,7 +2,7 @@
 
 Every step is a short statement that reads a number of rows by the primary key. Keys are digests, so
 their order says nothing about the sessions. A session whose id is rotated during the walk may move
-behind it. So a walk that must miss none is repeated until ``remaining`` is zero, which one
+behind it. So a walk that must miss none is repeated until ``count`` is zero, which one
 statement on one snapshot decides.
 """
 
