@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -316,6 +318,39 @@ async def test_work_that_takes_too_long_times_out(limits: TimeLimits) -> None:
         await wait(limits, 0)
 
     assert cancellations_of_this_task() == 0
+
+
+async def test_an_answer_that_came_while_the_loop_was_blocked_counts(
+    limits: TimeLimits,
+) -> None:
+    """The limit may be over by then, but what was waited for is there."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+
+    async def receive() -> bytes:
+        with limits.of_this_task() as limit:
+            limit.set(0)
+            return await loop.sock_recv(ours, 1)
+
+    with ours, theirs:
+        receiving = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        theirs.send(b"x")
+        time.sleep(0.2)  # noqa: ASYNC251  # as code that blocks does
+
+        assert await receiving == b"x"
+
+
+async def test_a_loop_that_is_always_blocked_has_limits(limits: TimeLimits) -> None:
+    """They are put off once."""
+    waiting = asyncio.ensure_future(wait(limits, 0))
+    for _ in range(6):
+        await asyncio.sleep(0)
+        time.sleep(0.1)  # noqa: ASYNC251
+
+    assert waiting.done()
+    assert isinstance(waiting.exception(), TimeoutError)
 
 
 async def test_the_latest_limit_counts(limits: TimeLimits) -> None:
