@@ -13,18 +13,22 @@ from sessionstore_sql.sql.dialects.returning_endings import ReturningEndings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
+    from sessionstore_sql.sql.dialects.base import Dialect
     from sessionstore_sql.sql.dialects.endings import Ended
 
 _PREFIX = b"sessionstore limit\0"
 """Keeps these locks apart from those of upgrades."""
 
-_WAIT = CompiledStatement(select(func.pg_advisory_xact_lock(bindparam("lock", type_=BigInteger()))))
-
 
 class PostgreSQLEndings(ReturningEndings):
     """``ReturningEndings`` whose limits hold among transactions of the caller's."""
+
+    def __init__(self, table: Table, dialect: Dialect) -> None:
+        super().__init__(table, dialect)
+        lock = bindparam("lock", type_=BigInteger())
+        self._wait = CompiledStatement(select(func.pg_advisory_xact_lock(lock)))
 
     def trim(
         self,
@@ -42,7 +46,7 @@ class PostgreSQLEndings(ReturningEndings):
         """
         if bound:
             for lock in sorted(map(_lock_of, digests)):
-                _WAIT.rows(connection, {"lock": lock})
+                self._wait.rows(connection, {"lock": lock})
         return super().trim(connection, digests, limit, newest=newest, bound=bound)
 
 
