@@ -43,22 +43,22 @@ async def connect(target: Target) -> AsyncIterator[AsyncConnection]:
         async with _connected(target) as connection:
             yield connection
     except (SQLAlchemyError, OSError) as error:
-        cause = _loss_before(error)
+        failure = first_failure(error)
+        cause = failure if isinstance(failure, SQLAlchemyError) else error
         redact(cause, dialect)
         if cause is error:
             raise
         raise cause from cause.__cause__
 
 
-def _loss_before(error: SQLAlchemyError | OSError) -> SQLAlchemyError | OSError:
-    """Return the error that says how a connection was lost, and not one of using it further.
+def first_failure(error: BaseException) -> BaseException:
+    """Return what has ended the work on a connection, and not an error of using it further.
 
     Context managers of Alembic use it, as they end, whatever has happened.
     """
-    earlier: BaseException | None = error
-    while isinstance(earlier, PendingRollbackError):
-        earlier = earlier.__context__
-    return earlier if isinstance(earlier, SQLAlchemyError) else error
+    while isinstance(error, PendingRollbackError) and error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 @asynccontextmanager

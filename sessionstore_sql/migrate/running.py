@@ -11,7 +11,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import PendingRollbackError
 
 from sessionstore_sql.migrate.checking import differences_of, how_to_change
-from sessionstore_sql.migrate.connecting import connect
+from sessionstore_sql.migrate.connecting import connect, first_failure
 from sessionstore_sql.migrate.history import required_history
 from sessionstore_sql.migrate.places import require_whole
 from sessionstore_sql.migrate.revisions import (
@@ -82,9 +82,7 @@ def _first_failure() -> Iterator[None]:
     try:
         yield
     except PendingRollbackError as error:
-        failure: BaseException = error
-        while isinstance(failure, PendingRollbackError) and failure.__context__ is not None:
-            failure = failure.__context__
+        failure = first_failure(error)
     else:
         return
     raise failure
